@@ -1,0 +1,167 @@
+"""The configuration documents of the processes, read strictly.
+
+The roll-out derives each from the topology and writes it whole; a process reads its own
+and reads it again when it changes. Unknown members, wrong types and impossible values
+are refused with the path of the member and what was expected, so that a mistake cannot
+leave a check switched off.
+"""
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from cryptography import x509
+from msgspec import Meta
+
+from pki.errors import PkiError
+from pki.identity import SpiffeId
+from services.errors import ServiceError
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Text = Annotated[str, Meta(min_length=1)]
+Url = Annotated[str, Meta(pattern=r"^https://[^\s?#]+$")]
+Scope = Annotated[str, Meta(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]+$")]  # RFC 6749, 3.3
+Scopes = Annotated[list[Scope], Meta(min_length=1)]
+
+
+class ConfigError(ServiceError):
+    """A configuration document cannot be used; the message says where and why."""
+
+
+class TokenServiceAddress(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
+):
+    """Where the token service is, and who it must prove to be."""
+
+    issuer: Url
+    token_endpoint: Url
+    jwks_uri: Url
+    spiffe_id: Text
+
+
+class GuardConfig(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
+):
+    """What a resource service demands of a token."""
+
+    audience: Url
+    resource: Text
+    scopes: Scopes
+    bearer_clients: list[Text]  # clients whose unbound tokens are taken, by name
+
+
+class Callee(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A service that this one may call."""
+
+    url: Url
+    spiffe_id: Text
+    audience: Url
+    scopes: Scopes
+
+
+class _Process(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What every process of ours needs: a name, an address and an identity."""
+
+    service: Text
+    instance: Text
+    trust_domain: Text
+    spiffe_id: Text
+    address: Text
+    port: Port
+    identity: Path  # the symlink to the current generation
+    tls_minimum: Literal["1.2", "1.3"] = "1.3"
+
+    def __post_init__(self) -> None:
+        ip_address(self.address)
+        SpiffeId.parse(self.spiffe_id)
+
+
+class ServiceConfig(
+    _Process, frozen=True, kw_only=True, tag="service", tag_field="kind"
+):
+    """A resource service of the topology."""
+
+    app: Text  # module:factory
+    client_id: Text
+    token_service: TokenServiceAddress
+    guard: GuardConfig
+    calls: dict[Text, Callee]
+
+
+class SubjectMatch(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
+):
+    """The one attribute that names a client's certificate (RFC 8705, 2.1.2)."""
+
+    subject_dn: Text | None = None
+    san_dns: Text | None = None
+    san_uri: Text | None = None
+    san_ip: Text | None = None
+    san_email: Text | None = None
+
+    def __post_init__(self) -> None:
+        given = [name for name in self.__struct_fields__ if getattr(self, name)]
+        if len(given) != 1:
+            raise ValueError(f"exactly one attribute names a client, got {given}")
+        if self.san_ip is not None:
+            ip_address(self.san_ip)
+        if self.subject_dn is not None:
+            x509.Name.from_rfc4514_string(self.subject_dn)
+
+    @property
+    def attribute(self) -> tuple[str, str]:
+        """The attribute's name and the value registered for it."""
+        members = msgspec.structs.asdict(self)
+        return next((name, value) for name, value in members.items() if value)
+
+
+class ClientConfig(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
+):
+    """One registered client of the token service."""
+
+    tls_client_auth: SubjectMatch
+    audiences: dict[Url, Scopes]  # what it may ask for, and with which scopes
+    lifetime: Annotated[int, Meta(ge=1, le=3600)]  # seconds
+    binding: Literal["certificate", "none"]  # "none" issues bearer tokens
+
+
+class TokenServiceConfig(
+    _Process, frozen=True, kw_only=True, tag="token-service", tag_field="kind"
+):
+    """The token service and everything it may issue."""
+
+    issuer: Url
+    state: Path
+    token_lifetime: Annotated[int, Meta(ge=1, le=3600)]  # seconds
+    clients: dict[Text, ClientConfig]
+
+
+ProcessConfig = ServiceConfig | TokenServiceConfig
+
+
+def _decode_path(kind: type, value: object) -> Path:
+    if kind is Path and isinstance(value, str) and Path(value).is_absolute():
+        return Path(value)
+    raise ValueError(f"expected an absolute path, got {value!r}")
+
+
+_DECODER: msgspec.json.Decoder[ProcessConfig] = msgspec.json.Decoder(
+    ProcessConfig, dec_hook=_decode_path
+)
+
+
+def read_config(path: Path) -> ProcessConfig:
+    """Read the document at `path`.
+
+    Raises:
+        ConfigError: it is missing, no JSON, or not what a process needs; the message
+            names the file, the member and what was expected.
+    """
+    try:
+        return _DECODER.decode(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except (msgspec.DecodeError, ValueError, PkiError) as error:
+        raise ConfigError(f"{path}: {error}") from None

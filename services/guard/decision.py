@@ -1,0 +1,62 @@
+"""Decide whether a token, presented over a connection, opens a request.
+
+Token, key, peer and `now` in; a grant or the reason for the refusal out. No I/O, no
+state. The steps:
+
+1. The token is an access token of the expected issuer, for this audience, in time
+   (RFC 9068, section 4): `proof.access_token`.
+2. It is bound to the certificate of *this* connection (RFC 8705, section 3):
+   `proof.binding`. A token without a binding passes only if its client stands, by
+   name, in `bearer_clients`.
+
+What scope a request needs only the application knows: it asks `Grant.require`.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from joserfc.jwk import ECKey
+
+from services.guard.grant import Grant
+from services.proof.access_token import AccessToken, verify_access_token
+from services.proof.binding import check_binding
+from services.proof.jws import UnverifiedToken
+from services.wire.peer import Peer
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What this resource service demands of a token."""
+
+    issuer: str
+    audience: str
+    bearer_clients: frozenset[str]
+
+
+def decide(
+    token: UnverifiedToken, key: ECKey, peer: Peer, *, rules: Rules, now: datetime
+) -> Grant:
+    """Return the grant that `token` gives to `peer`.
+
+    Raises:
+        InvalidTokenError: the subclass says which step refused.
+    """
+    verified = verify_access_token(  # 1
+        token, key, issuer=rules.issuer, audience=rules.audience, now=now
+    )
+    if not _may_be_unbound(verified, rules):  # 2
+        check_binding(verified.confirmation, peer.thumbprint)
+    return Grant(
+        client_id=verified.client_id,
+        subject=verified.subject,
+        scopes=verified.scopes,
+        audience=verified.audience,
+        expires_at=verified.expires_at,
+        token_id=verified.token_id,
+        bound=verified.confirmation is not None,
+        peer=peer,
+    )
+
+
+def _may_be_unbound(token: AccessToken, rules: Rules) -> bool:
+    return token.confirmation is None and token.client_id in rules.bearer_clients

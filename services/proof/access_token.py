@@ -1,0 +1,148 @@
+"""What an access token says, and the proof that the token service said it (RFC 9068).
+
+`AccessToken` is built by `verify_access_token` alone: whoever holds one holds claims
+that were signed, for this audience, now. The token service builds the same claims with
+`claims_for`, so that the two sides cannot drift apart.
+
+Not proved here: that the caller is the client the token was issued to. That is
+`binding`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from joserfc.jwk import ECKey
+
+from services.proof.binding import CONFIRMATION
+from services.proof.errors import (
+    ExpiredTokenError,
+    MissingClaimError,
+    NotYetValidError,
+    WrongAudienceError,
+    WrongIssuerError,
+)
+from services.proof.jws import UnverifiedToken, verify
+
+TYPE = "at+jwt"  # RFC 9068, section 2.1
+# A clock may be this far behind the token service's. FAPI 2.0, section 5.3.2.1, wants
+# 10 s accepted and more than 60 s refused. For the end of a token there is no grace.
+SKEW = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """The verified claims of one access token."""
+
+    issuer: str
+    audience: str
+    subject: str
+    client_id: str
+    scopes: frozenset[str]
+    issued_at: datetime
+    expires_at: datetime
+    token_id: str
+    confirmation: Mapping[str, object] | None
+
+
+def claims_for(token: AccessToken) -> dict[str, Any]:
+    """Return the claims to sign for `token` (RFC 9068, section 2.2)."""
+    claims: dict[str, Any] = {
+        "iss": token.issuer,
+        "aud": token.audience,
+        "sub": token.subject,
+        "client_id": token.client_id,
+        "scope": " ".join(sorted(token.scopes)),
+        "iat": int(token.issued_at.timestamp()),
+        "exp": int(token.expires_at.timestamp()),
+        "jti": token.token_id,
+    }
+    if token.confirmation is not None:
+        claims[CONFIRMATION] = dict(token.confirmation)
+    return claims
+
+
+def verify_access_token(
+    token: UnverifiedToken, key: ECKey, *, issuer: str, audience: str, now: datetime
+) -> AccessToken:
+    """Return the access token that `token` proves to be (RFC 9068, section 4).
+
+    1. Signature and type (RFC 9068, section 4; RFC 8725, section 3.11).
+    2. All required claims are there, each of its type (section 2.2).
+    3. Issuer, compared as text (section 4).
+    4. Audience: exactly the one asked for (section 4; RFC 8707, section 2.2).
+    5. Times (section 4).
+
+    Raises:
+        InvalidTokenError: the subclass says which of these does not hold.
+    """
+    claims = verify(token, key, types=frozenset({TYPE}))  # 1
+    verified = _read(claims)  # 2
+    if verified.issuer != issuer:  # 3
+        raise WrongIssuerError(f"issued by {verified.issuer!r}, expected {issuer!r}")
+    if verified.audience != audience:  # 4
+        raise WrongAudienceError(f"for {verified.audience!r}, this is {audience!r}")
+    _check_times(verified, claims.get("nbf"), now)  # 5
+    return verified
+
+
+def _read(claims: Mapping[str, Any]) -> AccessToken:
+    return AccessToken(
+        issuer=_text(claims, "iss"),
+        audience=_audience(claims),
+        subject=_text(claims, "sub"),
+        client_id=_text(claims, "client_id"),
+        scopes=frozenset(_text(claims, "scope").split(" ")),
+        issued_at=_moment(claims, "iat"),
+        expires_at=_moment(claims, "exp"),
+        token_id=_text(claims, "jti"),
+        confirmation=_confirmation(claims),
+    )
+
+
+def _check_times(token: AccessToken, not_before: object, now: datetime) -> None:
+    if now >= token.expires_at:
+        raise ExpiredTokenError(f"expired at {token.expires_at.isoformat()}")
+    if token.issued_at > now + SKEW:
+        raise NotYetValidError(f"issued at {token.issued_at.isoformat()}")
+    if not_before is not None and _moment({"nbf": not_before}, "nbf") > now + SKEW:
+        raise NotYetValidError(f"not valid before {not_before!r}")
+
+
+def _text(claims: Mapping[str, Any], name: str) -> str:
+    value = claims.get(name)
+    if not isinstance(value, str) or not value:
+        raise MissingClaimError(f"{name} is no text")
+    return value
+
+
+def _audience(claims: Mapping[str, Any]) -> str:
+    """Return the only audience, written as a text or as an array of one."""
+    value = claims.get("aud")
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if not isinstance(value, str) or not value:
+        raise MissingClaimError("aud is not exactly one audience")
+    return value
+
+
+def _moment(claims: Mapping[str, Any], name: str) -> datetime:
+    """Return a NumericDate (RFC 7519, section 2) as a moment in UTC."""
+    value = claims.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise MissingClaimError(f"{name} is no number of seconds")
+    try:
+        return datetime.fromtimestamp(value, UTC)
+    except (OverflowError, ValueError, OSError):
+        raise MissingClaimError(f"{name} is no date") from None
+
+
+def _confirmation(claims: Mapping[str, Any]) -> Mapping[str, object] | None:
+    """Return the `cnf` claim; one that is there but no object binds to nothing."""
+    value = claims.get(CONFIRMATION)
+    if value is None and CONFIRMATION not in claims:
+        return None
+    if not isinstance(value, dict):
+        raise MissingClaimError(f"{CONFIRMATION} is no object")
+    return value

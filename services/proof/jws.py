@@ -1,0 +1,133 @@
+"""Open a JWS in compact form, strictly (RFC 7515; RFC 8725).
+
+`parse` reads the header of a token nobody has checked yet, so that a caller can look
+up the key it names; `verify` then proves that this key signed it. Signing algorithms
+are a table bound to the kind of key, never what the token says it wants.
+
+Only the signature is proved here: what the claims must hold is for `access_token`.
+"""
+
+import json
+import re
+from base64 import urlsafe_b64decode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NewType
+
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import ECKey
+
+from services.proof.errors import (
+    MalformedTokenError,
+    SignatureError,
+    UnknownKeyError,
+    WrongTypeError,
+)
+
+ALGORITHMS = ("ES256",)  # FAPI 2.0, section 5.4.1, allows it; all our keys are P-256
+_COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+_LONGEST = 8192  # characters; uvicorn's parsers allow far more in a header
+
+SignedClaims = NewType("SignedClaims", dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class UnverifiedToken:
+    """A token whose signature nobody has checked: trust nothing in it."""
+
+    text: str
+    unverified_header: Mapping[str, Any]
+    key_id: str
+
+
+def parse(text: str) -> UnverifiedToken:
+    """Read the header of `text`.
+
+    Raises:
+        MalformedTokenError: too long, no compact JWS, a header that is no strict JSON
+            object, or any critical extension (none is understood, so RFC 7515,
+            section 4.1.11, says to refuse).
+        UnknownKeyError: the header names no key.
+    """
+    if len(text) > _LONGEST:
+        raise MalformedTokenError(f"token longer than {_LONGEST} characters")
+    # joserfc's base64 decoder skips characters outside the alphabet; one token would
+    # then have many spellings.
+    if not _COMPACT.fullmatch(text):
+        raise MalformedTokenError("not three base64url parts")
+    try:
+        raw = jws.extract_compact(text.encode("ascii"))
+        header = _strict_object(_header_bytes(text))
+    except (JoseError, ValueError, RecursionError) as error:
+        raise MalformedTokenError(f"unreadable token: {type(error).__name__}") from None
+    if header != raw.protected:  # pragma: no cover - two readings of the same bytes
+        raise MalformedTokenError("header reads in two ways")
+    if "crit" in header or "b64" in header:
+        raise MalformedTokenError("critical header extensions are not understood")
+    key_id = header.get("kid")
+    if not isinstance(key_id, str) or not key_id:
+        raise UnknownKeyError("the header names no key")
+    return UnverifiedToken(text, header, key_id)
+
+
+def verify(
+    token: UnverifiedToken, key: ECKey, *, types: frozenset[str]
+) -> SignedClaims:
+    """Return the claims of `token`, signed by `key` as one of `types`.
+
+    Args:
+        token: what `parse` returned.
+        key: the public key whose id the token names.
+        types: accepted values of `typ`, in lower case, without `application/`.
+
+    Raises:
+        SignatureError: another algorithm than the key's, or a false signature.
+        WrongTypeError: a JWT of another kind (RFC 8725, section 3.11).
+        MalformedTokenError: the payload is no strict JSON object.
+    """
+    try:
+        opened = jws.deserialize_compact(token.text, key, algorithms=list(ALGORITHMS))
+    except (JoseError, ValueError) as error:
+        raise SignatureError(f"signature: {type(error).__name__}") from None
+    kind = token.unverified_header.get("typ")
+    if not isinstance(kind, str) or _short(kind) not in types:
+        raise WrongTypeError(f"typ is {kind!r}, expected one of {sorted(types)}")
+    try:
+        return SignedClaims(_strict_object(opened.payload))
+    except (ValueError, RecursionError) as error:
+        raise MalformedTokenError(f"payload: {type(error).__name__}") from None
+
+
+def _short(kind: str) -> str:
+    """Return a media type in lower case, its prefix left out (RFC 7515, 4.1.9)."""
+    return kind.lower().removeprefix("application/")
+
+
+def _header_bytes(text: str) -> bytes:
+    """Return the decoded header of a compact JWS whose alphabet has been checked."""
+    segment = text.partition(".")[0]
+    return urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+
+
+def _strict_object(data: bytes) -> dict[str, Any]:
+    """Parse a JSON object in UTF-8 with no member twice (RFC 8725, section 3.7)."""
+    value = json.loads(
+        data.decode("utf-8"),
+        object_pairs_hook=_unique,
+        parse_constant=_refuse_constant,
+    )
+    if not isinstance(value, dict):
+        raise ValueError("not an object")  # noqa: TRY004 - one error for bad JSON
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a member appears twice")
+    return members
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")

@@ -1,0 +1,90 @@
+"""Who may ask for a token, and for which (RFC 8705, section 2.1; RFC 6749, 3.2.1).
+
+The registry is the topology's: nobody registers at run time. Authentication is the
+match of the certificate with what is registered for the `client_id` that was sent, and
+no other (RFC 8705, section 2).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from services.config import ClientConfig, SubjectMatch
+from services.token.errors import (
+    InvalidScopeError,
+    InvalidTargetError,
+    UnknownClientError,
+)
+from services.token.subject import check_subject
+from services.wire.peer import Peer
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A registered client: how it is known, and what it may have."""
+
+    client_id: str
+    subject: SubjectMatch
+    audiences: Mapping[str, frozenset[str]]
+    lifetime: timedelta
+    bound: bool
+
+    @classmethod
+    def read(cls, client_id: str, config: ClientConfig) -> "Client":
+        """Return the client that `config` registers as `client_id`."""
+        return cls(
+            client_id=client_id,
+            subject=config.tls_client_auth,
+            audiences={
+                audience: frozenset(scopes)
+                for audience, scopes in config.audiences.items()
+            },
+            lifetime=timedelta(seconds=config.lifetime),
+            bound=config.binding == "certificate",
+        )
+
+    def scopes_at(self, resource: str, asked: str | None) -> frozenset[str]:
+        """Return the scopes that a token for `resource` may carry.
+
+        Args:
+            resource: the audience asked for.
+            asked: the `scope` parameter; None asks for all this client may have there
+                (RFC 6749, section 3.3).
+
+        Raises:
+            InvalidTargetError: the client may not call this resource.
+            InvalidScopeError: it may, but not with every scope asked for.
+        """
+        allowed = self.audiences.get(resource)
+        if not allowed:
+            raise InvalidTargetError(f"{self.client_id} may not call {resource!r}")
+        if asked is None:
+            return allowed
+        scopes = frozenset(asked.split(" "))
+        if not scopes <= allowed:
+            excess = sorted(scopes - allowed)
+            raise InvalidScopeError(f"{self.client_id} may not have {excess}")
+        return scopes
+
+
+class Clients:
+    """All registered clients by their id."""
+
+    def __init__(self, registered: Mapping[str, ClientConfig]) -> None:
+        self._clients = {
+            client_id: Client.read(client_id, config)
+            for client_id, config in registered.items()
+        }
+
+    def authenticate(self, client_id: str, peer: Peer) -> Client:
+        """Return the client `client_id` if `peer` is it.
+
+        Raises:
+            UnknownClientError: nobody is registered under this name.
+            WrongSubjectError: the certificate is not the one registered for it.
+        """
+        client = self._clients.get(client_id)
+        if client is None:
+            raise UnknownClientError(f"client {client_id!r} is not registered")
+        check_subject(client.subject, peer.certificate)
+        return client

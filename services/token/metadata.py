@@ -1,0 +1,39 @@
+"""What the token service says about itself (RFC 8414; RFC 8705, section 3.3).
+
+Defaults are written out wherever the RFC's default would be a lie (grant types and
+authentication methods); members without elements are left out (section 3.2), among
+them `response_types_supported`: there is no authorization endpoint.
+"""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from services.config import TokenServiceConfig
+from services.token.grants import CLIENT_CREDENTIALS
+
+WELL_KNOWN = "/.well-known/oauth-authorization-server"
+
+
+def metadata(config: TokenServiceConfig) -> dict[str, Any]:
+    """Return the metadata document of the token service that `config` describes."""
+    base = config.issuer.rstrip("/")
+    scopes = {
+        scope
+        for client in config.clients.values()
+        for granted in client.audiences.values()
+        for scope in granted
+    }
+    return {
+        "issuer": config.issuer,
+        "token_endpoint": f"{base}/token",
+        "jwks_uri": f"{base}/jwks",
+        "scopes_supported": sorted(scopes),
+        "grant_types_supported": [CLIENT_CREDENTIALS],
+        "token_endpoint_auth_methods_supported": ["tls_client_auth"],
+        "tls_client_certificate_bound_access_tokens": True,
+    }
+
+
+def metadata_path(issuer: str) -> str:
+    """Return the path of the metadata: the well-known part comes first (3.1)."""
+    return WELL_KNOWN + urlsplit(issuer).path.rstrip("/")
