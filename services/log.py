@@ -1,0 +1,70 @@
+"""The log: one line of JSON an event, on standard error.
+
+`configure` is called once by the command that runs a process; every room then calls
+`event`. What other libraries log (uvicorn, asyncio) comes out in the same form.
+
+JSON escapes control characters, so what a caller sends can never begin a line of its
+own. Whatever looks like a signed token or a private key is cut out before a line is
+written; that is a net below the rule that no room hands one over, not a licence to.
+"""
+
+import json
+import logging
+import re
+import sys
+from datetime import UTC, datetime
+from typing import TextIO
+
+_LOGGER = logging.getLogger("certbound")
+_FIELDS = "certbound_fields"
+
+# A JOSE compact form begins with the base64url of `{"` and has three parts or more
+# (RFC 7515, section 3.1); five make an encrypted one.
+_TOKEN = re.compile(r"eyJ[\w-]*(\.[\w-]*){2,4}")
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)",
+    re.DOTALL,
+)
+
+
+class JsonFormatter(logging.Formatter):
+    """Write a record as one JSON object: `ts`, `level`, `event`, then its fields."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, without its end."""
+        written = datetime.fromtimestamp(record.created, UTC)
+        line: dict[str, object] = {
+            "ts": written.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+        }
+        fields = getattr(record, _FIELDS, None)
+        if fields is None:
+            line |= {"event": "library", "logger": record.name}
+            line["message"] = record.getMessage().strip()
+        else:
+            line |= {"event": record.getMessage(), **fields}
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps({key: _clean(value) for key, value in line.items()})
+
+
+def configure(stream: TextIO | None = None) -> None:
+    """Send everything this process logs to `stream` (standard error), as JSON."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
+    # uvicorn and httpx tell of every start, stop and request: we say those ourselves.
+    for chatty in ("uvicorn", "uvicorn.error", "httpx", "httpcore"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def event(name: str, *, level: int = logging.INFO, **fields: object) -> None:
+    """Log that `name` happened; `fields` are the values a reader will search for."""
+    _LOGGER.log(level, "%s", name, extra={_FIELDS: fields})
+
+
+def _clean(value: object) -> object:
+    """Return `value` as JSON can hold it, without tokens and private keys."""
+    if isinstance(value, bool | int | float) or value is None:
+        return value
+    return _PRIVATE_KEY.sub("[private key]", _TOKEN.sub("[token]", str(value)))

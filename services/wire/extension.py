@@ -1,0 +1,99 @@
+"""The client certificate in the ASGI scope: the one file to delete one day.
+
+uvicorn does not fill `scope["extensions"]["tls"]` (ASGI TLS extension, version 0.2).
+Two of its open pull requests do; the protocol classes here take their form, so that an
+application will not notice the change: `client_cert` is the DER form of the verified
+leaf (uvicorn #3132), `client_cert_chain` an immutable tuple of PEM texts, leaf first
+(uvicorn #3133). Once uvicorn has it, `wire.server` names uvicorn's own classes again.
+
+Three choices are ours. Before Python 3.13, which cannot tell the verified chain, the
+tuple holds the leaf alone (#3133 leaves it empty). `server_cert` is None, because
+Python cannot tell what it presented. `client_cert_name` and `client_cert_error` are
+left out, as the next version of the extension does (asgiref #590).
+
+`wire.peer` reads what stands here. Nothing is checked here: a certificate that TLS did
+not verify never comes this far, because the handshake requires one.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+_VERSIONS = {
+    "TLSv1.2": ssl.TLSVersion.TLSv1_2.value,
+    "TLSv1.3": ssl.TLSVersion.TLSv1_3.value,
+}
+
+
+class _WithCertificate(asyncio.Protocol):
+    """What both parsers need; stands before uvicorn's class."""
+
+    app: Callable[..., Any]
+    _unset_keepalive_if_required: Callable[[], None]
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Read the handshake's outcome once, for all requests of the connection."""
+        super().connection_made(transport)
+        tls = transport.get_extra_info("ssl_object")
+        if tls is not None:
+            self.app = _extended(self.app, extension(tls))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        super().connection_lost(exc)
+        # After a reset uvicorn leaves its timer running, which holds the connection,
+        # and with it the TLS state, in memory until it fires.
+        self._unset_keepalive_if_required()
+
+
+class H11(_WithCertificate, H11Protocol):
+    """uvicorn's protocol over h11, with the extension."""
+
+
+class HttpTools(_WithCertificate, HttpToolsProtocol):
+    """uvicorn's protocol over httptools, with the extension."""
+
+
+def extension(tls: ssl.SSLObject) -> dict[str, object]:
+    """Return the extension's members for a connection that has shaken hands."""
+    leaf = tls.getpeercert(binary_form=True)
+    cipher = tls.cipher()
+    return {
+        "server_cert": None,
+        "client_cert": leaf,
+        "client_cert_chain": _chain(tls, leaf),
+        "tls_version": _VERSIONS.get(tls.version() or ""),
+        "cipher_suite": _cipher_suites().get(cipher[0]) if cipher else None,
+    }
+
+
+def _extended(app: Callable[..., Any], tls: dict[str, object]) -> Callable[..., Any]:
+    async def extended(scope: dict[str, Any], receive: object, send: object) -> None:
+        # A copy for each request: what one request's application changes in it must
+        # not become another's certificate.
+        scope.setdefault("extensions", {})["tls"] = dict(tls)
+        await app(scope, receive, send)
+
+    return extended
+
+
+def _chain(tls: ssl.SSLObject, leaf: bytes | None) -> tuple[str, ...]:
+    if leaf is None:
+        return ()
+    verified = getattr(tls, "get_verified_chain", None)  # Python 3.13
+    chain = verified() if verified is not None else [leaf]
+    return tuple(ssl.DER_cert_to_PEM_cert(der) for der in chain)
+
+
+@cache
+def _cipher_suites() -> dict[str, int]:
+    """Return OpenSSL's names of the suites with the numbers the RFCs give them."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_ciphers("ALL")
+    # The upper half of OpenSSL's number says which protocol family it is from.
+    return {suite["name"]: suite["id"] & 0xFFFF for suite in context.get_ciphers()}

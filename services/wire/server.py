@@ -1,0 +1,138 @@
+"""The server: uvicorn over mutual TLS, with limits that hold for every service.
+
+`services.__main__` calls `server` and runs what it gets; tests run it in a thread.
+The socket is bound here and not by uvicorn, so that a port that is taken is an error of
+ours, before anything is started, and port 0 can be asked which one it became.
+
+WebSockets and HTTP/2 are not spoken, since both would bypass `wire.extension`.
+Forwarding headers are not believed: who calls is read off the connection.
+"""
+
+import asyncio
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any, Literal
+
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+
+from services.errors import ServiceError
+from services.wire.extension import H11, HttpTools
+from services.wire.generation import LiveIdentity
+from services.wire.tls import Minimum, ServerContext
+
+Parser = Literal["auto", "h11", "httptools"]
+Loop = Literal["auto", "asyncio", "uvloop"]
+
+# httptools refuses more of what makes request smuggling (measured-facts F3: content
+# length beside chunked, bare line feeds, folded headers), and is several times faster.
+_PARSERS = {"auto": HttpTools, "h11": H11, "httptools": HttpTools}
+
+_BACKLOG = 1024
+_CONNECTIONS = 1024  # an idle one costs up to 300 kB on asyncio
+_KEEP_ALIVE = (
+    75  # seconds; longer than `wire.client` keeps one, so that it closes first
+)
+_HANDSHAKE = 10.0  # seconds; asyncio allows 60 to whoever opens a connection
+_CLOSE = 2.0  # seconds for the other end to say goodbye; asyncio waits 30
+_GRACE = 10  # seconds for requests under way when the process is told to stop
+
+
+class AddressError(ServiceError):
+    """The address cannot be listened on; most often another process has it."""
+
+    code = "address_unavailable"
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server that is bound already."""
+
+    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
+        super().__init__(config)
+        self._listener = listener
+        self.port: int = listener.getsockname()[1]
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until told to stop: by a signal, or by `should_exit`."""
+        await super().serve(sockets=[self._listener, *(sockets or [])])
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the application, then listen.
+
+        As uvicorn's own but for the two timeouts, for which it has no setting.
+        """
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            self._listener.close()
+            sys.exit(STARTUP_FAILURE)
+        loop = asyncio.get_running_loop()
+        self.servers = [
+            await loop.create_server(
+                self._protocol,
+                sock=listener,
+                ssl=self.config.ssl,
+                backlog=self.config.backlog,
+                ssl_handshake_timeout=_HANDSHAKE,
+                ssl_shutdown_timeout=_CLOSE,
+            )
+            for listener in sockets or []
+        ]
+        self.started = True
+
+    def _protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]  # uvicorn's
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+
+
+def server(  # noqa: PLR0913 - all but two have the value that production uses
+    app: Callable[..., Any],
+    *,
+    identity: LiveIdentity,
+    address: str,
+    port: int,
+    tls_minimum: Minimum = "1.3",
+    http: Parser = "auto",
+    loop: Loop = "auto",
+) -> Server:
+    """Bind `address` and return a server for `app`; its `run` or `serve` starts it.
+
+    Port 0 takes a free one, which the server's `port` then tells.
+
+    Raises:
+        AddressError: the address or port cannot be listened on.
+        ssl.SSLError: OpenSSL does not take the identity's files.
+    """
+    context = ServerContext(identity, minimum=tls_minimum)
+    config = uvicorn.Config(
+        app,
+        host=address,
+        port=port,
+        http=_PARSERS[http],
+        loop=loop,
+        ws="none",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=_BACKLOG,
+        limit_concurrency=_CONNECTIONS,
+        timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=_GRACE,
+        ssl_context_factory=lambda _config, _default: context,
+    )
+    return Server(config, _listen(address, port))
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        return socket.create_server((address, port), family=family)
+    except OSError as error:
+        raise AddressError(
+            f"cannot listen on {address} port {port}: {error.strerror}"
+        ) from error

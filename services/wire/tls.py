@@ -1,0 +1,215 @@
+"""TLS contexts: what this side demands before a single byte of HTTP is read.
+
+`wire.server` uses `ServerContext`, `wire.client` uses `ClientContext`. Both trust the
+bundle of their generation and nothing else (RFC 8705, section 7.4), speak TLS 1.3
+(RFC 8446), and take certificates that OpenSSL's strict mode accepts. TLS 1.2 is spoken
+by a server that is told to, with the four suites of FAPI 2.0, section 5.2.2 (BCP 195).
+
+Proved here: the peer holds the key of a certificate that chains to the bundle and is in
+date now; for a client also that the server is the service that was meant. Not proved:
+that a client may do what it asks for, and that its certificate is still good at a later
+request of the same connection (`wire.peer`, `guard`).
+
+The names of the CAs are not listed in the certificate request (RFC 8446, section
+4.2.4): Python's `ssl` has no call for it, and a peer with one identity needs no list.
+"""
+
+import logging
+import ssl
+from typing import Any, Literal, Self
+
+from cryptography import x509
+
+from pki.identity import IdentityError, SpiffeId, spiffe_id_of
+from services import log
+from services.wire.generation import Generation, LiveIdentity
+
+Minimum = Literal["1.2", "1.3"]
+
+_VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+_SUITES_OF_1_2 = (
+    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
+    "ECDHE-RSA-AES128-GCM-SHA256:ECDHE-RSA-AES256-GCM-SHA384"
+)
+_ALPN = ["http/1.1"]
+
+# The other end went away, or has more to say: neither is a refusal.
+_UNFINISHED = (
+    ssl.SSLWantReadError,
+    ssl.SSLWantWriteError,
+    ssl.SSLEOFError,
+    ssl.SSLZeroReturnError,
+    ssl.SSLSyscallError,
+)
+
+
+class ServerContext(ssl.SSLContext):
+    """A context whose every new connection gets the current generation, whole.
+
+    Changing a live context is no way to reload: a mismatched pair breaks each new
+    handshake, and a removed root stays trusted. So this one only delegates, to a
+    context that is built once per generation and never changed.
+    """
+
+    def __new__(cls, *_args: object, **_options: object) -> Self:
+        """Make a server's context, whatever `__init__` is given."""
+        return super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
+
+    def __init__(self, identity: LiveIdentity, *, minimum: Minimum = "1.3") -> None:
+        """Build the first context.
+
+        Raises:
+            ssl.SSLError: OpenSSL does not take the identity's files.
+        """
+        self._identity = identity
+        self._minimum = minimum
+        self._generation = identity.current()
+        self._context = _server_context(self._generation, minimum)
+
+    def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
+        """Begin a connection for an event loop."""
+        return self._present().wrap_bio(*args, **options)
+
+    def wrap_socket(self, *args: Any, **options: Any) -> ssl.SSLSocket:
+        """Begin a connection on a blocking socket."""
+        return self._present().wrap_socket(*args, **options)
+
+    def _present(self) -> ssl.SSLContext:
+        generation = self._identity.current()
+        # TLS 1.2 falls back to a session cache that belongs to the context and that
+        # Python cannot switch off; a context that serves one connection has none to
+        # resume. A session of TLS 1.3 ends with its tickets, of which there are none.
+        if generation is not self._generation or self._minimum == "1.2":
+            self._rebuild(generation)
+        return self._context
+
+    def _rebuild(self, generation: Generation) -> None:
+        try:
+            self._context = _server_context(generation, self._minimum)
+        except (ssl.SSLError, OSError) as error:
+            log.event(
+                "tls.generation_refused",
+                level=logging.ERROR,
+                serial=format(generation.serial, "x"),
+                reason=error,
+            )
+        # Not tried again if it failed: the files of a generation do not change.
+        self._generation = generation
+
+
+class ClientContext(ssl.SSLContext):
+    """A context that finishes a handshake with one service only.
+
+    OpenSSL checks chain and host name; `do_handshake` then compares the SPIFFE ID, and
+    raises before the client's part of the handshake or any request is sent.
+    """
+
+    def __new__(cls, *_args: object, **_options: object) -> Self:
+        """Make a client's context, whatever `__init__` is given."""
+        return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
+
+    def __init__(self, generation: Generation, expected: SpiffeId) -> None:
+        """Present `generation` to `expected`, and to nobody else.
+
+        Raises:
+            ssl.SSLError: OpenSSL does not take the generation's files.
+        """
+        self.expected = expected
+        self.sslobject_class = _ClientSide
+        self.sslsocket_class = _ClientSocket
+        self.minimum_version = ssl.TLSVersion.TLSv1_3
+        _load(self, generation)
+
+
+class _ServerSide(ssl.SSLObject):
+    """A server's end that says why it refused, to the log and to the client.
+
+    Event loops drop what OpenSSL left to be sent when a handshake fails, and with it
+    the alert (cpython #98078). Asking once for more input makes them send it. The peer
+    then hangs up; if it does not, the loop's handshake timeout does.
+    """
+
+    _refusal: tuple[object, ...] | None = None
+
+    def do_handshake(self) -> None:
+        """Take the next step of the handshake."""
+        if self._refusal is not None:
+            raise ssl.SSLError(*self._refusal)
+        try:
+            super().do_handshake()
+        except _UNFINISHED:
+            raise
+        except ssl.SSLError as error:
+            # The arguments and not the error: its traceback would keep this alive.
+            self._refusal = error.args
+            log.event(
+                "tls.refused",
+                level=logging.WARNING,
+                reason=getattr(error, "verify_message", None) or error.reason,
+                error=error.strerror,
+            )
+            raise ssl.SSLWantReadError(
+                ssl.SSL_ERROR_WANT_READ, "the alert is to be sent"
+            ) from None
+
+
+class _ClientSide(ssl.SSLObject):
+    """A client's end on an event loop."""
+
+    def do_handshake(self) -> None:
+        """Take the next step of the handshake, the last of which checks the name."""
+        super().do_handshake()
+        _check_server(self)
+
+
+class _ClientSocket(ssl.SSLSocket):
+    """A client's end on a blocking socket."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - ssl's
+        """Finish the handshake and check the name."""
+        super().do_handshake(block)
+        _check_server(self)
+
+
+def _check_server(connection: ssl.SSLObject | ssl.SSLSocket) -> None:
+    """Check that the verified certificate is that of the service which was meant.
+
+    Raises:
+        ssl.SSLCertVerificationError: it names another, or none.
+    """
+    context, der = connection.context, connection.getpeercert(binary_form=True)
+    if not isinstance(context, ClientContext) or der is None:
+        raise ssl.SSLCertVerificationError(1, "the server has no certificate")
+    try:
+        found = spiffe_id_of(x509.load_der_x509_certificate(der))
+    except (ValueError, IdentityError) as error:
+        raise ssl.SSLCertVerificationError(
+            1, f"expected {context.expected}: {error}"
+        ) from error
+    if found != context.expected:
+        raise ssl.SSLCertVerificationError(
+            1, f"the server is {found}, expected {context.expected}"
+        )
+
+
+def _server_context(generation: Generation, minimum: Minimum) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = _VERSIONS[minimum]
+    context.set_ciphers(_SUITES_OF_1_2)  # those of 1.3 are not chosen by this call
+    # A resumed session would skip the certificate. The option does it for 1.2 only,
+    # the number for 1.3 only.
+    context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION
+    context.num_tickets = 0
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.set_alpn_protocols(_ALPN)
+    context.sslobject_class = _ServerSide
+    _load(context, generation)
+    return context
+
+
+def _load(context: ssl.SSLContext, generation: Generation) -> None:
+    """Present the generation's certificate, and trust its bundle alone."""
+    # Python 3.13 is strict by default, earlier ones are not.
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    context.load_cert_chain(generation.certificate_path, generation.key_path)
+    context.load_verify_locations(generation.bundle_path)
