@@ -17,6 +17,7 @@ from base64 import urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 
 from cryptography import x509
@@ -77,6 +78,7 @@ class Generation:
     certificate: x509.Certificate
     spiffe_id: SpiffeId
     thumbprint: str
+    bundle: str  # SHA-256 of the file, in hex
     not_after: datetime
     serial: int
 
@@ -107,6 +109,7 @@ class Generation:
             certificate=leaf,
             spiffe_id=expected,
             thumbprint=thumbprint(leaf),
+            bundle=sha256(_read(resolved / BUNDLE)).hexdigest(),
             not_after=leaf.not_valid_after_utc,
             serial=leaf.serial_number,
         )

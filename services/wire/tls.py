@@ -1,6 +1,6 @@
 """TLS contexts: what this side demands before a single byte of HTTP is read.
 
-`wire.server` uses `ServerContext`, `wire.client` uses `ClientContext`. Both trust the
+`wire.server` uses `ServerContext`, `wire.client` uses `client_context`. Both trust the
 bundle of their generation and nothing else (RFC 8705, section 7.4), speak TLS 1.3
 (RFC 8446), and take certificates that OpenSSL's strict mode accepts. TLS 1.2 is spoken
 by a server that is told to, with the four suites of FAPI 2.0, section 5.2.2 (BCP 195).
@@ -97,28 +97,26 @@ class ServerContext(ssl.SSLContext):
         self._generation = generation
 
 
-class ClientContext(ssl.SSLContext):
-    """A context that finishes a handshake with one service only.
+def client_context(generation: Generation, expected: SpiffeId) -> ssl.SSLContext:
+    """Return a context that presents `generation` to `expected`, and to nobody else.
 
-    OpenSSL checks chain and host name; `do_handshake` then compares the SPIFFE ID, and
-    raises before the client's part of the handshake or any request is sent.
+    OpenSSL checks chain and host name. Then `do_handshake` compares the SPIFFE ID and
+    raises `ssl.SSLCertVerificationError`, before any request is sent to another.
+
+    It is a plain `SSLContext`, because anyio hands each handshake of a subclass to a
+    thread; the name to expect lies in the class of its connections.
+
+    Raises:
+        ssl.SSLError: OpenSSL does not take the generation's files.
+        OSError: they are no longer there.
     """
-
-    def __new__(cls, *_args: object, **_options: object) -> Self:
-        """Make a client's context, whatever `__init__` is given."""
-        return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
-
-    def __init__(self, generation: Generation, expected: SpiffeId) -> None:
-        """Present `generation` to `expected`, and to nobody else.
-
-        Raises:
-            ssl.SSLError: OpenSSL does not take the generation's files.
-        """
-        self.expected = expected
-        self.sslobject_class = _ClientSide
-        self.sslsocket_class = _ClientSocket
-        self.minimum_version = ssl.TLSVersion.TLSv1_3
-        _load(self, generation)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks chain and host name
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    named = {"expected": expected}
+    context.sslobject_class = type("ClientSide", (_ClientSide,), named)
+    context.sslsocket_class = type("ClientSocket", (_ClientSocket,), named)
+    _load(context, generation)
+    return context
 
 
 class _ServerSide(ssl.SSLObject):
@@ -156,39 +154,38 @@ class _ServerSide(ssl.SSLObject):
 class _ClientSide(ssl.SSLObject):
     """A client's end on an event loop."""
 
+    expected: SpiffeId
+
     def do_handshake(self) -> None:
         """Take the next step of the handshake, the last of which checks the name."""
         super().do_handshake()
-        _check_server(self)
+        _check_server(self.getpeercert(binary_form=True), self.expected)
 
 
 class _ClientSocket(ssl.SSLSocket):
     """A client's end on a blocking socket."""
 
+    expected: SpiffeId
+
     def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - ssl's
         """Finish the handshake and check the name."""
         super().do_handshake(block)
-        _check_server(self)
+        _check_server(self.getpeercert(binary_form=True), self.expected)
 
 
-def _check_server(connection: ssl.SSLObject | ssl.SSLSocket) -> None:
+def _check_server(der: bytes | None, expected: SpiffeId) -> None:
     """Check that the verified certificate is that of the service which was meant.
 
     Raises:
         ssl.SSLCertVerificationError: it names another, or none.
     """
-    context, der = connection.context, connection.getpeercert(binary_form=True)
-    if not isinstance(context, ClientContext) or der is None:
-        raise ssl.SSLCertVerificationError(1, "the server has no certificate")
     try:
-        found = spiffe_id_of(x509.load_der_x509_certificate(der))
+        found = spiffe_id_of(x509.load_der_x509_certificate(der or b""))
     except (ValueError, IdentityError) as error:
+        raise ssl.SSLCertVerificationError(1, f"expected {expected}: {error}") from None
+    if found != expected:
         raise ssl.SSLCertVerificationError(
-            1, f"expected {context.expected}: {error}"
-        ) from error
-    if found != context.expected:
-        raise ssl.SSLCertVerificationError(
-            1, f"the server is {found}, expected {context.expected}"
+            1, f"the server is {found}, expected {expected}"
         )
 
 
