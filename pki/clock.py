@@ -2,12 +2,28 @@
 
 Everything that decides takes `now` as an argument, so that a test can stand at any
 moment. Certificates know whole seconds only (RFC 5280, section 4.1.2.5), so the
-fraction is cut off here, once.
+fraction is cut off here, once. Reports and the ledger write moments in one form.
 """
 
 from datetime import UTC, datetime
+
+_FORM = "%Y-%m-%dT%H:%M:%SZ"
 
 
 def utc_now() -> datetime:
     """Return the present moment in UTC, cut to whole seconds."""
     return datetime.now(UTC).replace(microsecond=0)
+
+
+def to_text(moment: datetime) -> str:
+    """Return `moment` as RFC 3339 in UTC: `2026-11-22T17:35:16Z`."""
+    return moment.astimezone(UTC).strftime(_FORM)
+
+
+def from_text(text: str) -> datetime:
+    """Read what `to_text` wrote, and no other form.
+
+    Raises:
+        ValueError: `text` has another form.
+    """
+    return datetime.strptime(text, _FORM).replace(tzinfo=UTC)

@@ -12,7 +12,6 @@ import re
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.x509.oid import ExtensionOID
 
 from pki.errors import PkiError
 
@@ -42,8 +41,7 @@ class SpiffeId:
     path: str
 
     def __post_init__(self) -> None:
-        if not _TRUST_DOMAIN.fullmatch(self.trust_domain):
-            raise IdentityError(f"{self.trust_domain!r} is no SPIFFE trust domain")
+        trust_domain_uri(self.trust_domain)
         root, *segments = self.path.split("/")
         if root or not segments:
             raise IdentityError(f"SPIFFE path {self.path!r} does not begin with /")
@@ -91,21 +89,73 @@ class DnsName:
         return self.text
 
 
+@dataclass(frozen=True, slots=True)
+class Names:
+    """All names of one service on one host: its one SPIFFE ID and its DNS names."""
+
+    spiffe_id: SpiffeId
+    dns_names: tuple[DnsName, ...]
+
+    def __post_init__(self) -> None:
+        if not self.dns_names:
+            raise IdentityError(f"{self.spiffe_id} has no DNS name")
+        if len(set(self.dns_names)) != len(self.dns_names):
+            raise IdentityError(f"{self.spiffe_id} has one DNS name twice")
+
+    def as_general_names(self) -> list[x509.GeneralName]:
+        """Return the names in the order a certificate lists them: DNS, then URI."""
+        return [
+            *(x509.DNSName(name.text) for name in self.dns_names),
+            x509.UniformResourceIdentifier(str(self.spiffe_id)),
+        ]
+
+
+def trust_domain_uri(trust_domain: str) -> str:
+    """Return the ID of a trust domain itself, which has no path.
+
+    Certification authorities carry it (X509-SVID.md, section 3.2), workloads never.
+
+    Raises:
+        IdentityError: `trust_domain` is malformed.
+    """
+    if not _TRUST_DOMAIN.fullmatch(trust_domain):
+        raise IdentityError(f"{trust_domain!r} is no SPIFFE trust domain")
+    return _SCHEME + trust_domain
+
+
+def names_of(certificate: x509.Certificate) -> Names:
+    """Return every name that `certificate` claims: one SPIFFE ID and DNS names.
+
+    Raises:
+        IdentityError: not exactly one SPIFFE ID, no DNS name, one of them malformed,
+            or a name of another kind.
+    """
+    spiffe_id = spiffe_id_of(certificate)
+    claimed = _alternative_names(certificate)
+    dns_names = claimed.get_values_for_type(x509.DNSName)
+    if len(dns_names) + 1 != len(list(claimed)):
+        raise IdentityError("certificate has names that are neither DNS nor SPIFFE")
+    return Names(spiffe_id, tuple(map(DnsName, dns_names)))
+
+
 def spiffe_id_of(certificate: x509.Certificate) -> SpiffeId:
     """Return the one SPIFFE ID that `certificate` claims (X509-SVID.md, section 2).
 
     Raises:
         IdentityError: there is no URI name, more than one, or it is no SPIFFE ID.
     """
-    try:
-        names = certificate.extensions.get_extension_for_oid(
-            ExtensionOID.SUBJECT_ALTERNATIVE_NAME
-        ).value
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError) as error:
-        raise IdentityError(f"no readable subject alternative name: {error}") from error
-    if not isinstance(names, x509.SubjectAlternativeName):  # pragma: no cover
-        raise IdentityError("subject alternative name of an unknown form")
-    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    uris = _alternative_names(certificate).get_values_for_type(
+        x509.UniformResourceIdentifier
+    )
     if len(uris) != 1:
         raise IdentityError(f"certificate has {len(uris)} URI names, one is needed")
     return SpiffeId.parse(uris[0])
+
+
+def _alternative_names(certificate: x509.Certificate) -> x509.SubjectAlternativeName:
+    try:
+        return certificate.extensions.get_extension_for_class(
+            x509.SubjectAlternativeName
+        ).value
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError) as error:
+        raise IdentityError(f"no readable subject alternative name: {error}") from error

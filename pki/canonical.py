@@ -1,0 +1,19 @@
+"""One spelling for each JSON value, so that it can be hashed or authenticated.
+
+Names sorted, no white space, ASCII only: RFC 8785 for the texts, whole numbers and
+nulls used here (fractions, where that RFC is subtle, are never put in). `keys` binds
+a sealed key to its header with it, `ledger` chains its entries with it.
+"""
+
+import json
+from collections.abc import Mapping
+
+
+def canonical_json(value: Mapping[str, object]) -> bytes:
+    """Return the one spelling of `value`.
+
+    Raises:
+        TypeError: a value inside is no JSON value.
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return text.encode("ascii")

@@ -1,0 +1,183 @@
+"""Decide on certificate requests: policy, request and ledger in, order or answer out.
+
+`authority` asks at a desk opened for one batch at one moment. Nothing is written here
+and no key is used, so the same decision serves the check mode.
+"""
+
+from base64 import b64decode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from pki import profiles
+from pki.errors import PkiError
+from pki.identity import names_of
+from pki.ledger import Ledger
+from pki.policy import Entitlement, Policy
+from pki.request import VerifiedRequest, spki_sha256, verify_request
+from pki.signing import Holder, Order, place_order
+
+
+class UnknownIdentityError(PkiError):
+    """The policy does not name the identity."""
+
+    code = "unknown_identity"
+
+
+class RepeatedIdentityError(PkiError):
+    """One batch asks twice for the same identity."""
+
+    code = "repeated_identity"
+
+
+class ForeignKeyError(PkiError):
+    """The key was certified for another identity before."""
+
+    code = "foreign_key"
+
+
+class Verdict(StrEnum):
+    """What became of one request."""
+
+    ISSUED = "issued"
+    REUSED = "reused"
+    REFUSED = "refused"
+    WOULD_ISSUE = "would_issue"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An identity, and the PEM text of the request that came for it."""
+
+    identity: str
+    csr: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The verdict on one request, with the certificate or the reason."""
+
+    identity: str
+    verdict: Verdict
+    certificate: x509.Certificate | None = None
+    refusal: PkiError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """The CA as it stands at one moment, for one batch."""
+
+    policy: Policy
+    ledger: Ledger
+    root: x509.Certificate
+    issuing: x509.Certificate
+    now: datetime
+    run_id: str
+
+    def decide_all(self, requests: Sequence[Request]) -> list[Order | Answer]:
+        """Return an order or an answer for each request, in the same order."""
+        holders: dict[str, str] = {}  # keys of this batch, which no ledger knows yet
+        seen: set[str] = set()
+        decided: list[Order | Answer] = []
+        for request in requests:
+            try:
+                if request.identity in seen:
+                    raise RepeatedIdentityError(
+                        f"{request.identity} stands in the batch twice"
+                    )
+                seen.add(request.identity)
+                decided.append(self.decide(request, holders))
+            except PkiError as refusal:
+                decided.append(
+                    Answer(request.identity, Verdict.REFUSED, refusal=refusal)
+                )
+        return decided
+
+    def decide(self, request: Request, holders: dict[str, str]) -> Order | Answer:
+        """Return the order or the earlier certificate for one request, or raise.
+
+        1. The policy names the identity.
+        2. The request passes `verify_request`.
+        3. Nobody else was certified with its key.
+        4. A certificate for the same key and names with half its life left is given
+           again.
+        5. The lint finds nothing in the certificate to be signed.
+        """
+        entitlement = self.policy.identities.get(request.identity)  # 1
+        if entitlement is None:
+            raise UnknownIdentityError(f"the policy names no {request.identity!r}")
+        verified = verify_request(  # 2
+            request.csr, names=entitlement.names, authority_keys=self._own_keys()
+        )
+        holder = self.ledger.holder_of(verified.spki_sha256) or holders.setdefault(
+            verified.spki_sha256, request.identity
+        )
+        if holder != request.identity:  # 3
+            raise ForeignKeyError(f"the key was certified for {holder} before")
+        earlier = self._reusable(request.identity, verified, entitlement)  # 4
+        if earlier is not None:
+            return Answer(request.identity, Verdict.REUSED, earlier)
+        return self._order(request.identity, verified, entitlement)  # 5
+
+    def _order(
+        self, identity: str, verified: VerifiedRequest, entitlement: Entitlement
+    ) -> Order:
+        builder = profiles.service(
+            verified.public_key,
+            names=entitlement.names,
+            issuer=self.issuing,
+            lifetime=entitlement.lifetime,
+            now=self.now,
+        )
+        return place_order(
+            builder,
+            Holder(
+                kind="service",
+                identity=identity,
+                spiffe_id=str(entitlement.names.spiffe_id),
+                spki_sha256=verified.spki_sha256,
+            ),
+            issuer=self.issuing,
+            now=self.now,
+            run_id=self.run_id,
+        )
+
+    def _reusable(
+        self, identity: str, verified: VerifiedRequest, entitlement: Entitlement
+    ) -> x509.Certificate | None:
+        entry = self.ledger.newest_issued(identity, spki_sha256=verified.spki_sha256)
+        if entry is None or entry.certificate is None:
+            return None
+        certificate = x509.load_der_x509_certificate(b64decode(entry.certificate))
+        begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+        reusable = (
+            _is_signed_by_key_of(certificate, self.issuing)
+            and names_of(certificate) == entitlement.names
+            and ends - self.now >= (ends - begins) / 2
+        )
+        return certificate if reusable else None
+
+    def _own_keys(self) -> set[str]:
+        return {_spki(self.root), _spki(self.issuing)}
+
+
+def _is_signed_by_key_of(
+    certificate: x509.Certificate, issuing: x509.Certificate
+) -> bool:
+    """Compare key identifiers: the issuing CA may have had another key before."""
+    authority = certificate.extensions.get_extension_for_class(
+        x509.AuthorityKeyIdentifier
+    ).value
+    issuer = issuing.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    return authority.key_identifier == issuer.digest
+
+
+def _spki(certificate: x509.Certificate) -> str:
+    key = certificate.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey):  # lint lets no other pass
+        raise TypeError("a CA certificate without an elliptic curve key")
+    return spki_sha256(key)

@@ -1,0 +1,67 @@
+"""Where the CA keeps its files: one private directory on the CA host.
+
+`founding` fills it, `authority` and the commands read it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pki.errors import PkiError
+from pki.storage import check_private
+
+
+class NoAuthorityError(PkiError):
+    """There is no CA in this directory, or not all of one."""
+
+    code = "no_authority"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The names of all files below `directory`."""
+
+    directory: Path
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one process that changes anything here."""
+        return self.directory / "lock"
+
+    @property
+    def policy(self) -> Path:
+        """What may be issued to whom."""
+        return self.directory / "policy.json"
+
+    @property
+    def ledger(self) -> Path:
+        """Every certificate ever."""
+        return self.directory / "ledger.sqlite"
+
+    def sealed_key(self, purpose: str) -> Path:
+        """Return where the key of `root` or `issuing` lies, sealed."""
+        return self.directory / f"{purpose}.key.sealed"
+
+    def certificate(self, purpose: str) -> Path:
+        """Return where the certificate of `root` or `issuing` lies."""
+        return self.directory / f"{purpose}.pem"
+
+    def check_complete(self) -> None:
+        """Return if a whole, private CA is here.
+
+        Raises:
+            NoAuthorityError: a file is missing.
+            InsecurePermissionsError: other users may use the directory.
+        """
+        needed = [
+            self.policy,
+            self.ledger,
+            self.certificate("root"),
+            self.certificate("issuing"),
+            self.sealed_key("issuing"),
+        ]
+        for path in needed:
+            if not path.exists():
+                raise NoAuthorityError(
+                    f"{path} is missing: python -m pki init makes or completes a CA"
+                )
+        check_private(self.directory)

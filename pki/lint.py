@@ -1,0 +1,252 @@
+"""What must hold of a certificate before the CA's key signs it.
+
+The certificate is first built with a throwaway key, checked here, and only then signed
+for real: `signing` does it through `verify_draft`. The rules are
+written a second time on purpose: a mistake in `profiles` does not repeat itself here.
+Among them are the five that the public linter pkilint lets pass: a serial of low
+entropy, two URI names, a SPIFFE ID without path, and noRevAvail (RFC 9608) critical or
+beside a CRL pointer.
+
+It is no path validation: that the chain verifies is for `trust` and TLS to say.
+"""
+
+from functools import cache
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
+
+from pki.errors import PkiError
+from pki.identity import DnsName, IdentityError, names_of, trust_domain_uri
+
+# Of 159 random bits, 31 leading zeros come once in 2^31 times; a counter or a clock
+# has more of them. Such a certificate is refused, and the next attempt succeeds.
+_SHORTEST_SERIAL = 128
+_LONGEST_SERIAL = 159
+_EXTENSIONS = {  # what each kind has, all of it, and whether it is critical
+    "root": {
+        ExtensionOID.BASIC_CONSTRAINTS: True,
+        ExtensionOID.KEY_USAGE: True,
+        ExtensionOID.SUBJECT_KEY_IDENTIFIER: False,
+        ExtensionOID.AUTHORITY_KEY_IDENTIFIER: False,
+        ExtensionOID.SUBJECT_ALTERNATIVE_NAME: False,
+    },
+    "issuing": {
+        ExtensionOID.BASIC_CONSTRAINTS: True,
+        ExtensionOID.KEY_USAGE: True,
+        ExtensionOID.SUBJECT_KEY_IDENTIFIER: False,
+        ExtensionOID.AUTHORITY_KEY_IDENTIFIER: False,
+        ExtensionOID.SUBJECT_ALTERNATIVE_NAME: False,
+        ExtensionOID.NAME_CONSTRAINTS: True,
+    },
+    "service": {
+        ExtensionOID.BASIC_CONSTRAINTS: True,
+        ExtensionOID.KEY_USAGE: True,
+        ExtensionOID.SUBJECT_KEY_IDENTIFIER: False,
+        ExtensionOID.AUTHORITY_KEY_IDENTIFIER: False,
+        ExtensionOID.SUBJECT_ALTERNATIVE_NAME: True,
+        ExtensionOID.EXTENDED_KEY_USAGE: False,
+    },
+}
+_CERTIFIES = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+_SIGNS = x509.KeyUsage(  # never key encipherment with EC (RFC 8813, section 3)
+    digital_signature=True,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=False,
+    crl_sign=False,
+    encipher_only=False,
+    decipher_only=False,
+)
+_KEY_USAGE = {"root": _CERTIFIES, "issuing": _CERTIFIES, "service": _SIGNS}
+_PATH_LENGTH = {"root": None, "issuing": 0, "service": None}
+
+
+class LintError(PkiError):
+    """A certificate about to be signed breaks `rule`."""
+
+    code = "lint_refused"
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(f"{rule}: {message}")
+        self.rule = rule
+
+
+def verify_draft(
+    builder: x509.CertificateBuilder, *, kind: str, issuer: x509.Certificate | None
+) -> x509.Certificate:
+    """Return what `builder` makes, signed with a throwaway key, if it may be signed.
+
+    `kind` is root, issuing or service; `issuer` is None for a root.
+
+    Raises:
+        LintError: `check_certificate` refuses it.
+    """
+    draft = builder.sign(_throwaway(), hashes.SHA256())
+    check_certificate(draft, kind=kind, issuer=issuer)
+    return draft
+
+
+def check_certificate(
+    certificate: x509.Certificate, *, kind: str, issuer: x509.Certificate | None
+) -> None:
+    """Return if these rules hold, in this order (sections of RFC 5280).
+
+    1. `serial`: positive, 128 to 159 bits long (4.1.2.2).
+    2. `issuer`: not empty, and the issuer's subject (4.1.2.4).
+    3. `life`: begins before it ends, and not outside the issuer's (4.1.2.5).
+    4. `key`: P-256.
+    5. `extensions`: those of its kind, critical or not as said, nothing else (4.2).
+    6. `basic_constraints` and `key_usage`: those of its kind (4.2.1.9, 4.2.1.3).
+    7. `key_identifiers`: own key, and the issuer's (4.2.1.1, 4.2.1.2).
+    8. `names`: a service has exactly one SPIFFE ID with a path, DNS names the issuer
+       permits, no subject; a CA has a subject and no path (4.2.1.6, 4.2.1.10).
+    9. `usages`: a service is server and client (4.2.1.12; X509-SVID.md 4.4).
+
+    Raises:
+        LintError: its `rule` is the one that is broken.
+    """
+    _check_serial(certificate)
+    _check_issuer(certificate, issuer)
+    _check_life(certificate, issuer)
+    key = certificate.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1":
+        raise LintError("key", "not on P-256")
+    _check_extensions(certificate, kind)
+    _check_constraints(certificate, kind)
+    _check_key_identifiers(certificate, issuer)
+    if kind == "service":
+        _check_service_names(certificate, issuer)
+        _check_usages(certificate)
+    else:
+        _check_authority_names(certificate)
+
+
+@cache
+def _throwaway() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def _check_serial(certificate: x509.Certificate) -> None:
+    bits = certificate.serial_number.bit_length()
+    if (
+        certificate.serial_number <= 0
+        or not _SHORTEST_SERIAL <= bits <= _LONGEST_SERIAL
+    ):
+        raise LintError("serial", f"{bits} bits long, not 159 random ones")
+
+
+def _check_issuer(
+    certificate: x509.Certificate, issuer: x509.Certificate | None
+) -> None:
+    expected = certificate.subject if issuer is None else issuer.subject
+    if not certificate.issuer.rdns:
+        raise LintError("issuer", "empty")
+    if certificate.issuer.public_bytes() != expected.public_bytes():
+        raise LintError("issuer", "not byte for byte the issuer's subject")
+
+
+def _check_life(certificate: x509.Certificate, issuer: x509.Certificate | None) -> None:
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if begins >= ends:
+        raise LintError("life", f"ends at {ends}, before it begins at {begins}")
+    if issuer is None:
+        return
+    if ends > issuer.not_valid_after_utc or begins < issuer.not_valid_before_utc:
+        raise LintError("life", "reaches outside the issuer's own")
+
+
+def _check_extensions(certificate: x509.Certificate, kind: str) -> None:
+    try:
+        found = {item.oid: item.critical for item in certificate.extensions}
+    except (x509.DuplicateExtension, ValueError) as error:
+        raise LintError("extensions", f"unreadable: {error}") from error
+    expected = _EXTENSIONS[kind]
+    for oid in found.keys() ^ expected.keys():
+        verb = "has" if oid in found else "lacks"
+        raise LintError("extensions", f"a {kind} certificate {verb} {oid}")
+    for oid, critical in expected.items():
+        if found[oid] != critical:
+            raise LintError("extensions", f"{oid} has to be critical={critical}")
+
+
+def _check_constraints(certificate: x509.Certificate, kind: str) -> None:
+    extensions = certificate.extensions
+    basic = extensions.get_extension_for_class(x509.BasicConstraints).value
+    if (basic.ca, basic.path_length) != (kind != "service", _PATH_LENGTH[kind]):
+        raise LintError("basic_constraints", f"{basic} in a {kind} certificate")
+    usage = extensions.get_extension_for_class(x509.KeyUsage).value
+    if usage != _KEY_USAGE[kind]:
+        raise LintError("key_usage", f"{usage} in a {kind} certificate")
+
+
+def _check_key_identifiers(
+    certificate: x509.Certificate, issuer: x509.Certificate | None
+) -> None:
+    extensions = certificate.extensions
+    subject_key = extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    expected = x509.SubjectKeyIdentifier.from_public_key(certificate.public_key())
+    if subject_key != expected:
+        raise LintError("key_identifiers", "the subject's is not that of its key")
+    by = extensions if issuer is None else issuer.extensions
+    issuer_key = by.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    authority = extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+    # The key alone, never issuer and serial: those forbid cross-certification.
+    if authority != x509.AuthorityKeyIdentifier(issuer_key.digest, None, None):
+        raise LintError("key_identifiers", "the authority's is not the issuer's")
+
+
+def _check_service_names(
+    certificate: x509.Certificate, issuer: x509.Certificate | None
+) -> None:
+    if certificate.subject.rdns:
+        raise LintError("names", "a service has a subject")
+    try:
+        names = names_of(certificate)
+    except IdentityError as error:
+        raise LintError("names", str(error)) from error
+    if issuer is None:
+        raise LintError("issuer", "a service has none")
+    constraints = issuer.extensions.get_extension_for_class(x509.NameConstraints).value
+    permitted = [DnsName(name.value) for name in constraints.permitted_subtrees or []]
+    for name in names.dns_names:
+        if not any(map(name.lies_within, permitted)):
+            raise LintError("names", f"the issuer may not certify {name}")
+
+
+def _check_authority_names(certificate: x509.Certificate) -> None:
+    if not certificate.subject.rdns:
+        raise LintError("names", "a CA has no subject")
+    alternative = certificate.extensions.get_extension_for_class(
+        x509.SubjectAlternativeName
+    ).value
+    uris = alternative.get_values_for_type(x509.UniformResourceIdentifier)
+    if len(uris) != 1 or len(list(alternative)) != 1:
+        raise LintError("names", "a CA does not have its trust domain as only URI")
+    trust_domain = uris[0].removeprefix("spiffe://")
+    try:
+        expected = trust_domain_uri(trust_domain)
+    except IdentityError as error:
+        raise LintError("names", str(error)) from error
+    if uris[0] != expected:
+        raise LintError("names", f"{uris[0]} is no trust domain")
+
+
+def _check_usages(certificate: x509.Certificate) -> None:
+    usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    both = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH}
+    if len(list(usages)) != len(both) or set(usages) != both:
+        raise LintError("usages", "not exactly server and client authentication")
