@@ -1,0 +1,117 @@
+"""The command `python -m services`: run a process, look at it, steal from it."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from pki.errors import PkiError
+from services.errors import ServiceError
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_DEPLOYMENT = click.option(
+    "--deployment",
+    type=_FILE,
+    default=Path("certs/deployment.json"),
+    show_default=True,
+    help="What was rolled out; the roll-out writes it.",
+)
+_PROJECT = click.option(
+    "--project",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    help="The directory that its paths are relative to.  [default: this one]",
+)
+
+
+@click.group()
+def main() -> None:
+    """Certificate-bound tokens: the services, and the proof that they hold."""
+
+
+@main.command()
+@click.argument("config", type=_FILE)
+def run(config: Path) -> None:
+    """Serve the process that CONFIG describes, until told to stop.
+
+    CONFIG is the config.json that the roll-out wrote for one instance. Log lines go to
+    standard error, one JSON object each.
+    """
+    from services import log, process
+
+    log.configure()
+    with _refusals():
+        process.serve(config)
+
+
+@main.command()
+@_DEPLOYMENT
+@_PROJECT
+@click.option("--wait", default=0.0, help="Seconds that a port may take to open.")
+def probe(deployment: Path, project: Path, wait: float) -> None:
+    """Read the identities off the live ports and try every call edge; print JSON.
+
+    Exits with 1 if an edge differs from the topology.
+    """
+    import httpx
+    import msgspec
+
+    from services import probe as probing
+    from services.deployment import read_deployment
+
+    with _refusals(httpx.HTTPError):
+        found = probing.probe(read_deployment(deployment, project), wait=wait)
+    click.echo(msgspec.json.encode(found))
+    sys.exit(not found.ok)
+
+
+@main.command()
+@_DEPLOYMENT
+@_PROJECT
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, not the table.")
+def drill(deployment: Path, project: Path, *, as_json: bool) -> None:
+    """Steal the victim's tokens and try to use them; print what happened.
+
+    Exits with 1 if anything differs from what should happen.
+    """
+    import httpx
+    import msgspec
+
+    from services.deployment import read_deployment
+    from services.drill.drill import run_drill
+    from services.report import Observations, render
+
+    with _refusals(httpx.HTTPError):
+        result = run_drill(read_deployment(deployment, project))
+    if as_json:
+        click.echo(msgspec.json.encode(result))
+    else:
+        click.echo(render(Observations(drill=result)))
+    sys.exit(not result.ok)
+
+
+@main.command()
+def report() -> None:
+    """Read {"probe": ..., "drill": ...} on standard input; print the tables."""
+    from services.report import read_observations, render
+
+    with _refusals():
+        observed = read_observations(sys.stdin.buffer.read())
+    click.echo(render(observed))
+
+
+@contextmanager
+def _refusals(*also: type[Exception]) -> Iterator[None]:
+    """Turn a refusal into one sentence on standard error and exit code 1."""
+    refusals = (*also, ServiceError, PkiError)
+    try:
+        yield
+    except refusals as error:
+        click.echo(f"certbound: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m services")

@@ -1,0 +1,84 @@
+"""Run one process of the topology: the token service or a resource service.
+
+The configuration document says which. This is where the rooms are wired together, in
+the order of the drawing: identity, application, server.
+"""
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from starlette.types import ASGIApp
+
+from pki.identity import SpiffeId
+from services import log
+from services.config import (
+    ConfigError,
+    ProcessConfig,
+    ServiceConfig,
+    TokenServiceConfig,
+    read_config,
+)
+from services.guard.workload import Workload
+from services.token.app import create_app
+from services.watched import Watched, file_stamp
+from services.wire.generation import LiveIdentity
+from services.wire.server import server
+
+
+def serve(path: Path) -> None:
+    """Serve what the document at `path` describes until the process is told to stop.
+
+    Raises:
+        ConfigError: the document, or the application it names, cannot be used.
+        GenerationError: the identity cannot be used.
+        AddressError: another process listens on the port.
+    """
+    config = read_config(path)
+    if isinstance(config, TokenServiceConfig):
+        app, identity = _token_service(path, config)
+    else:
+        app, identity = _resource_service(path, config)
+    listening = server(
+        app,
+        identity=identity,
+        address=config.address,
+        port=config.port,
+        tls_minimum=config.tls_minimum,
+    )
+    log.event("process.started", instance=config.instance, port=listening.port)
+    listening.run()
+    log.event("process.stopped", instance=config.instance)
+
+
+def _token_service(
+    path: Path, first: TokenServiceConfig
+) -> tuple[ASGIApp, LiveIdentity]:
+    def read() -> TokenServiceConfig:
+        config = read_config(path)
+        if not isinstance(config, TokenServiceConfig):
+            raise ConfigError(f"{path}: kind is not 'token-service'")
+        return config
+
+    config = Watched(read, file_stamp(path), name=str(path))
+    return create_app(config), _identity(first)
+
+
+def _resource_service(path: Path, first: ServiceConfig) -> tuple[ASGIApp, LiveIdentity]:
+    workload = Workload.load(path)
+    return _factory(first.app)(workload), workload.identity
+
+
+def _identity(config: ProcessConfig) -> LiveIdentity:
+    return LiveIdentity(config.identity, SpiffeId.parse(config.spiffe_id))
+
+
+def _factory(name: str) -> Callable[[Workload], ASGIApp]:
+    """Return the function that `module:function` names."""
+    module, _, function = name.partition(":")
+    try:
+        factory: Any = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"app {name!r}: {error}") from error
+    return factory  # type: ignore[no-any-return]  # the application's own promise

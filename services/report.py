@@ -1,0 +1,107 @@
+"""Show what the probe and the drill found: three tables for a terminal."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from io import StringIO
+
+import msgspec
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from services.config import ConfigError
+from services.drill.drill import Cell, Result
+from services.probe import Edge, Findings, Identity
+
+WIDTH = 118  # columns: serials and SPIFFE IDs are to stay on one line
+
+
+class Observations(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is to show; whatever was not run is left out."""
+
+    probe: Findings | None = None
+    drill: Result | None = None
+
+
+def read_observations(document: bytes) -> Observations:
+    """Read the JSON form, as the commands `probe` and `drill` print it.
+
+    Raises:
+        ConfigError: it is not what those commands print.
+    """
+    try:
+        return msgspec.json.decode(document, type=Observations)
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"observations: {error}") from None
+
+
+def render(observed: Observations) -> str:
+    """Return the tables as text, at most `WIDTH` columns wide."""
+    screen = Console(file=StringIO(), width=WIDTH, color_system=None, highlight=False)
+    if observed.probe is not None:
+        screen.print(_identities(observed.probe.identities))
+        screen.print(_edges(observed.probe.edges))
+    if observed.drill is not None:
+        screen.print(_drill(observed.drill))
+    text = screen.file.getvalue() if isinstance(screen.file, StringIO) else ""
+    return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(
+        title=title, title_justify="left", title_style="", box=box.SIMPLE_HEAD
+    )
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _identities(identities: Iterable[Identity]) -> Table:
+    table = _table("Identities", "service", "SPIFFE ID", "serial", "expires")
+    for identity in identities:
+        expiry = datetime.fromisoformat(identity.not_after).astimezone(UTC)
+        table.add_row(
+            identity.service,
+            identity.spiffe_id,
+            identity.serial,
+            f"{expiry:%Y-%m-%d %H:%M}Z",
+        )
+    return table
+
+
+def _edges(edges: Iterable[Edge]) -> Table:
+    table = _table(
+        "Calls, each one tried", "caller", "callee", "may call", "answer", "reason", ""
+    )
+    for edge in edges:
+        table.add_row(
+            edge.caller,
+            edge.callee,
+            "yes" if edge.allowed else "no",
+            "TLS" if edge.status is None else str(edge.status),
+            edge.reason,
+            _verdict(edge.ok),
+        )
+    return table
+
+
+def _drill(drill: Result) -> Table:
+    table = _table(
+        f"Drill: {drill.victim}'s tokens for {drill.target} are stolen, and used ...",
+        "a token used ...",
+        "bearer token",
+        "certificate-bound token",
+        "",
+    )
+    for row in drill.rows:
+        table.add_row(row.tried, _cell(row.bearer), _cell(row.bound), _verdict(row.ok))
+    return table
+
+
+def _cell(cell: Cell) -> str:
+    said = cell.happened if cell.happened == "accepted" else f"refused: {cell.happened}"
+    return said if cell.ok else f"{said}; expected: {cell.expected}"
+
+
+def _verdict(ok: bool) -> str:  # noqa: FBT001 - one flag, one word
+    return "ok" if ok else "DIFFERS"
