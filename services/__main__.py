@@ -55,13 +55,12 @@ def probe(deployment: Path, project: Path, wait: float) -> None:
 
     Exits with 1 if an edge differs from the topology.
     """
-    import httpx
     import msgspec
 
     from services import probe as probing
     from services.deployment import read_deployment
 
-    with _refusals(httpx.HTTPError):
+    with _refusals():
         found = probing.probe(read_deployment(deployment, project), wait=wait)
     click.echo(msgspec.json.encode(found))
     sys.exit(not found.ok)
@@ -76,14 +75,13 @@ def drill(deployment: Path, project: Path, *, as_json: bool) -> None:
 
     Exits with 1 if anything differs from what should happen.
     """
-    import httpx
     import msgspec
 
     from services.deployment import read_deployment
     from services.drill.drill import run_drill
     from services.report import Observations, render
 
-    with _refusals(httpx.HTTPError):
+    with _refusals():
         result = run_drill(read_deployment(deployment, project))
     if as_json:
         click.echo(msgspec.json.encode(result))
@@ -103,12 +101,11 @@ def report() -> None:
 
 
 @contextmanager
-def _refusals(*also: type[Exception]) -> Iterator[None]:
+def _refusals() -> Iterator[None]:
     """Turn a refusal into one sentence on standard error and exit code 1."""
-    refusals = (*also, ServiceError, PkiError)
     try:
         yield
-    except refusals as error:
+    except (ServiceError, PkiError) as error:
         click.echo(f"certbound: {error}", err=True)
         sys.exit(1)
 

@@ -21,6 +21,10 @@ _ALERT = re.compile(
 )  # OpenSSL names the alert's first version
 
 
+class UnreachableError(ServiceError):
+    """A party did not answer at all."""
+
+
 class NoTokenError(ServiceError):
     """The token service refused; `code` is what it said."""
 
@@ -78,20 +82,33 @@ def request_token(
 
     Raises:
         NoTokenError: the token service refused.
-        httpx.HTTPError: it cannot be reached.
+        UnreachableError: it did not answer.
     """
-    answer = client.post(
-        endpoint,
-        data={
-            "grant_type": "client_credentials",
-            "client_id": client_id,
-            "resource": resource,
-        },
-    )
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": client_id,
+        "resource": resource,
+    }
+    try:
+        answer = client.post(endpoint, data=form)
+    except httpx.HTTPError as error:
+        raise UnreachableError(f"{endpoint}: {_ended_by(error)}") from error
     if not answer.is_success:
         raise NoTokenError(_error_of(answer).error or str(answer.status_code))
     issued = answer.json()
     return IssuedToken(issued["access_token"], issued["expires_in"])
+
+
+def fetch(client: httpx.Client, url: str) -> bytes:
+    """Return the document at `url`, which is there for everybody TLS admits.
+
+    Raises:
+        UnreachableError: it cannot be had.
+    """
+    try:
+        return client.get(url).raise_for_status().content
+    except httpx.HTTPError as error:
+        raise UnreachableError(f"{url}: {_ended_by(error)}") from error
 
 
 def call(client: httpx.Client, url: str, token: str | None) -> Outcome:

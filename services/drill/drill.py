@@ -77,7 +77,7 @@ def run_drill(deployment: Deployment) -> Result:
     Raises:
         ConfigError: the topology names no parties for a drill.
         NoTokenError: the token service refuses the victim its tokens.
-        httpx.HTTPError: a party cannot be reached.
+        UnreachableError: the token service does not answer.
     """
     parties = deployment.drill
     if parties is None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 
 from pki.clock import utc_now
-from services.attempt import Files, Outcome, call, caller, request_token
+from services.attempt import Files, Outcome, call, caller, fetch, request_token
 from services.deployment import Deployment, DrillParties, ServiceParty
 from services.drill.bearer_api import ADDRESS, bearer_api, listening
 from services.drill.rogue import RogueAuthority
@@ -65,7 +65,7 @@ def stage(deployment: Deployment, parties: DrillParties) -> Iterator[Stage]:
 
     Raises:
         NoTokenError: the token service refuses the victim a token.
-        httpx.HTTPError: it cannot be reached.
+        UnreachableError: it does not answer.
     """
     victim, target, thief = (
         deployment.services[name]
@@ -75,7 +75,7 @@ def stage(deployment: Deployment, parties: DrillParties) -> Iterator[Stage]:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         rogue = RogueAuthority.make(directory, utc_now())
         client = stack.enter_context(caller(deployment.trust_bundle, _files(victim)))
-        keys = read_key_set(client.get(deployment.token_service.jwks_uri).content)
+        keys = read_key_set(fetch(client, deployment.token_service.jwks_uri))
         certificate = rogue.issue(
             "bearer-api",
             dns_names=["localhost"],

@@ -69,12 +69,13 @@ class GuardMiddleware:
         except InsufficientScopeError as refusal:
             if started:
                 raise
-            await self._refuse(refusal, scope, receive, send)
+            await self._refuse(refusal, grant.peer, scope, receive, send)
         except _Refused as refused:
-            await self._refuse(refused.cause, scope, receive, send)
+            await self._refuse(refused.cause, refused.peer, scope, receive, send)
 
     async def _decide(self, scope: Scope) -> Grant:
         now = self._clock()
+        peer: Peer | None = None
         try:
             text = unverified_token(scope["headers"], scope["query_string"])
             peer = self._peer(scope, now)
@@ -83,7 +84,7 @@ class GuardMiddleware:
             return decide(token, key, peer, rules=self._workload.rules, now=now)
         except ServiceError as error:
             # Only what was raised here: an application's own errors are its own.
-            raise _Refused(error) from error
+            raise _Refused(error, peer) from error
 
     def _peer(self, scope: Scope, now: datetime) -> Peer:
         try:
@@ -92,7 +93,12 @@ class GuardMiddleware:
             raise UnusableCertificateError(str(error)) from error
 
     async def _refuse(
-        self, refusal: ServiceError, scope: Scope, receive: Receive, send: Send
+        self,
+        refusal: ServiceError,
+        peer: Peer | None,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
     ) -> None:
         log.event(
             "request.refused",
@@ -102,6 +108,8 @@ class GuardMiddleware:
             reason=refusal,
             method=scope["method"],
             path=scope["path"],
+            peer=peer.spiffe_id if peer else None,
+            certificate=format(peer.serial, "x") if peer else None,
         )
         answer = challenge(refusal, realm=self._workload.rules.audience)
         await answer(scope, receive, send)
@@ -110,6 +118,7 @@ class GuardMiddleware:
 class _Refused(Exception):  # noqa: N818 - carries an error, is none of its own
     """The guard's own refusal, told apart from what the application raises."""
 
-    def __init__(self, cause: ServiceError) -> None:
+    def __init__(self, cause: ServiceError, peer: Peer | None) -> None:
         super().__init__(str(cause))
         self.cause = cause
+        self.peer = peer
