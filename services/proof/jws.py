@@ -9,7 +9,7 @@ Only the signature is proved here: what the claims must hold is for `access_toke
 
 import json
 import re
-from base64 import urlsafe_b64decode
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NewType
@@ -58,7 +58,8 @@ def parse(text: str) -> UnverifiedToken:
         raise MalformedTokenError("not three base64url parts")
     try:
         raw = jws.extract_compact(text.encode("ascii"))
-        header = _strict_object(_header_bytes(text))
+        octets, *_ = [_decoded(part) for part in text.split(".")]
+        header = _strict_object(octets)
     except (JoseError, ValueError, RecursionError) as error:
         raise MalformedTokenError(f"unreadable token: {type(error).__name__}") from None
     if header != raw.protected:  # pragma: no cover - two readings of the same bytes
@@ -104,10 +105,16 @@ def _short(kind: str) -> str:
     return kind.lower().removeprefix("application/")
 
 
-def _header_bytes(text: str) -> bytes:
-    """Return the decoded header of a compact JWS whose alphabet has been checked."""
-    segment = text.partition(".")[0]
-    return urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+def _decoded(part: str) -> bytes:
+    """Return the octets of `part`, whose alphabet has been checked.
+
+    The last character may hold bits that encode nothing; only unset ones are taken
+    (RFC 4648, section 3.5), since a changed token should never pass for the old one.
+    """
+    octets = urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    if urlsafe_b64encode(octets).rstrip(b"=").decode() != part:
+        raise ValueError("spare bits are set")
+    return octets
 
 
 def _strict_object(data: bytes) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from services.proof.jws import ALGORITHMS
 MAX_AGE = timedelta(minutes=10)  # after this a withdrawn key is no longer believed
 # A token with an invented key id must not make us ask at the caller's pace.
 REFETCH_INTERVAL = timedelta(seconds=5)
+# What reading an object of any shape as a JWKS may raise.
+_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, RecursionError)
 
 
 class KeySetUnavailableError(ServiceError):
@@ -41,7 +43,7 @@ def read_key_set(document: bytes) -> dict[str, ECKey]:
     try:
         members = json.loads(document)["keys"]
         keys = [_verification_key(member) for member in members]
-    except (ValueError, TypeError, KeyError, AttributeError, JoseError) as error:
+    except (*_UNREADABLE, JoseError) as error:
         raise KeySetUnavailableError(f"no JWKS: {type(error).__name__}") from None
     named = {key.kid: key for key in keys if key is not None and key.kid}
     if len(named) != sum(key is not None for key in keys):

@@ -62,7 +62,7 @@ def load_or_make(state: Path) -> SigningKey:
         key = ECKey.import_key(path.read_bytes())
     except OSError as error:
         raise SigningKeyError(f"{path}: {error.strerror}") from None
-    except (JoseError, ValueError) as error:
+    except (JoseError, ValueError, TypeError) as error:  # TypeError: it is encrypted
         raise SigningKeyError(f"{path}: no key: {type(error).__name__}") from None
     if key.curve_name != "P-256" or not key.is_private:
         raise SigningKeyError(f"{path}: not a private P-256 key")
