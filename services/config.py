@@ -39,6 +39,9 @@ class TokenServiceAddress(
     jwks_uri: Url
     spiffe_id: Text
 
+    def __post_init__(self) -> None:
+        _check_spiffe_id(self.spiffe_id)
+
 
 class GuardConfig(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
@@ -59,6 +62,9 @@ class Callee(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     audience: Url
     scopes: Scopes
 
+    def __post_init__(self) -> None:
+        _check_spiffe_id(self.spiffe_id)
+
 
 class _Process(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What every process of ours needs: a name, an address and an identity."""
@@ -74,7 +80,7 @@ class _Process(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def __post_init__(self) -> None:
         ip_address(self.address)
-        SpiffeId.parse(self.spiffe_id)
+        _check_spiffe_id(self.spiffe_id)
 
 
 class ServiceConfig(
@@ -141,6 +147,15 @@ class TokenServiceConfig(
 ProcessConfig = ServiceConfig | TokenServiceConfig
 
 
+def _check_spiffe_id(text: str) -> None:
+    """Check a name when it is read: the first call would be too late to refuse it."""
+    try:
+        SpiffeId.parse(text)
+    except PkiError as error:
+        # msgspec adds the place in the document to a ValueError alone.
+        raise ValueError(f"spiffe_id: {error}") from error
+
+
 def _decode_path(kind: type, value: object) -> Path:
     if kind is Path and isinstance(value, str) and Path(value).is_absolute():
         return Path(value)
@@ -163,5 +178,5 @@ def read_config(path: Path) -> ProcessConfig:
         return _DECODER.decode(path.read_bytes())
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from None
-    except (msgspec.DecodeError, ValueError, PkiError) as error:
+    except (msgspec.DecodeError, ValueError) as error:
         raise ConfigError(f"{path}: {error}") from None
