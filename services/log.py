@@ -58,7 +58,7 @@ def configure(stream: TextIO | None = None) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
-def event(name: str, *, level: int = logging.INFO, **fields: object) -> None:
+def event(name: str, /, *, level: int = logging.INFO, **fields: object) -> None:
     """Log that `name` happened; `fields` are the values a reader will search for."""
     _LOGGER.log(level, "%s", name, extra={_FIELDS: fields})
 

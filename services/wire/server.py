@@ -35,7 +35,7 @@ _KEEP_ALIVE = (
     75  # seconds; longer than `wire.client` keeps one, so that it closes first
 )
 _HANDSHAKE = 10.0  # seconds; asyncio allows 60 to whoever opens a connection
-_CLOSE = 2.0  # seconds for the other end to say goodbye; asyncio waits 30
+_CLOSE = 1.0  # seconds for the other end to say goodbye; asyncio waits 30
 _GRACE = 10  # seconds for requests under way when the process is told to stop
 
 
@@ -52,6 +52,10 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._listener = listener
         self.port: int = listener.getsockname()[1]
+
+    def close(self) -> None:
+        """Give the port back; for one who decides not to serve after all."""
+        self._listener.close()
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until told to stop: by a signal, or by `should_exit`."""

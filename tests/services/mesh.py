@@ -243,6 +243,14 @@ class Running:
         return f"https://localhost:{self.port}"
 
 
+def until(condition: Callable[[], object], seconds: float = 10) -> None:
+    """Return as soon as `condition` holds; fail if it takes longer than `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.002)
+
+
 class Serve(Protocol):
     """The type of the `serve` fixture."""
 

@@ -1,0 +1,100 @@
+"""Tests of `services.log`: what a line may and may not hold."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from services import log
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """Log to memory, and leave logging as it was."""
+    root = logging.getLogger()
+    before, level = [*root.handlers], root.level
+    quiet = {
+        name: logging.getLogger(name).level
+        for name in ("uvicorn", "uvicorn.error", "httpx", "httpcore")
+    }
+    root.handlers = []  # `configure` would close pytest's own
+    stream = io.StringIO()
+    log.configure(stream)
+    yield stream
+    root.handlers, root.level = before, level
+    for name, old in quiet.items():
+        logging.getLogger(name).setLevel(old)
+
+
+def lines(stream: io.StringIO) -> list[dict[str, Any]]:
+    """Return the lines that were written, each a JSON object."""
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_an_event_is_one_line_of_json(written: io.StringIO) -> None:
+    """Time, level and name come first, then the values as they are."""
+    log.event("token.issued", client_id="orders", bound=True, left=3, peer=None)
+    (line,) = lines(written)
+    assert list(line)[:3] == ["ts", "level", "event"]
+    assert line.pop("ts").endswith("Z")
+    assert line == {
+        "level": "info",
+        "event": "token.issued",
+        "client_id": "orders",
+        "bound": True,
+        "left": 3,
+        "peer": None,
+    }
+
+
+def test_a_value_cannot_begin_a_line(written: io.StringIO) -> None:
+    """Line ends and escape sequences from a caller stay inside their value."""
+    forged = 'x\n{"event": "token.issued"}\r\x1b[2J\u2028\x85'
+    log.event("token.refused", level=logging.WARNING, reason=forged)
+    assert len(written.getvalue().splitlines()) == 1
+    assert "\x1b" not in written.getvalue()
+    assert lines(written)[0]["reason"] == forged
+
+
+def test_a_token_is_cut_out(written: io.StringIO) -> None:
+    """What looks like a signed token never reaches the log."""
+    token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJvcmRlcnMifQ.c2lnbmF0dXJl"
+    log.event("oops", header=f"Bearer {token}", name="eyJ is no token")
+    assert lines(written)[0]["header"] == "Bearer [token]"
+    assert lines(written)[0]["name"] == "eyJ is no token"
+
+
+def test_a_private_key_is_cut_out(written: io.StringIO) -> None:
+    """What looks like a private key never reaches the log, whole or in part."""
+    key = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----"
+    log.event("oops", whole=f"a {key} b", part=key[:40])
+    assert lines(written)[0]["whole"] == "a [private key] b"
+    assert "c2Vj" not in written.getvalue()
+
+
+def test_a_library_speaks_the_same_form(written: io.StringIO) -> None:
+    """A warning of another library is a line of JSON with its origin."""
+    logging.getLogger("uvicorn.error").warning("Invalid %s", "request")
+    (line,) = lines(written)
+    assert line["event"] == "library"
+    assert (line["logger"], line["message"]) == ("uvicorn.error", "Invalid request")
+
+
+def test_a_traceback_is_a_value(written: io.StringIO) -> None:
+    """An exception of a library comes in the same one line, cleaned as the rest."""
+    try:
+        int("eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJvcmRlcnMifQ.c2lnbmF0dXJl")
+    except ValueError:
+        logging.getLogger("uvicorn.error").exception("Exception in application")
+    (line,) = lines(written)
+    assert line["traceback"].endswith("base 10: '[token]'")
+
+
+def test_chatter_of_libraries_is_left_out(written: io.StringIO) -> None:
+    """Starts, stops and requests are not told by libraries: httpx logs whole URLs."""
+    for name in ("uvicorn.error", "httpx", "httpcore.http11"):
+        logging.getLogger(name).info("chatter")
+    assert not lines(written)
