@@ -1,0 +1,202 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""Certificates and process configurations, put in place on a host."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: identity_install
+short_description: Install certificates as new generations, and configurations
+version_added: 0.1.0
+author: The Certbound authors (@certbound)
+description:
+  - Puts each issued certificate beside the key it was made for, checks that it belongs
+    to that key, leads to the trust bundle, carries the right names and is valid now,
+    and then swaps one symlink; a process sees the old generation or the new one.
+  - Keeps a few old generations. What fails a check is not installed, and what was
+    there before stays.
+  - Writes the configuration documents of the host's processes, each in one step.
+  - Needs C(openssl) 1.1.1 or later and nothing else beside Python.
+extends_documentation_fragment:
+  - ansible.builtin.action_common_attributes
+  - certbound.kit.identities
+  - certbound.kit.processes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+    details: Serials and dates of certificates, and the configurations, which hold no
+      secret.
+  platform:
+    platforms: posix
+options:
+  verdicts:
+    description: RV(certbound.kit.identity_issue#module:results); those of other hosts
+      are passed over.
+    type: list
+    elements: dict
+    default: []
+  trust_bundle:
+    description: The root certificates of the trust domain, in PEM.
+    type: str
+  keep:
+    description: How many old generations stay.
+    type: int
+    default: 3
+"""
+
+EXAMPLES = r"""
+- name: Install certificates and configurations
+  certbound.kit.identity_install:
+    identities: "{{ certbound_identities }}"
+    verdicts: "{{ certbound_issue.results }}"
+    trust_bundle: "{{ certbound_issue.trust_bundle }}"
+    processes: "{{ certbound_processes }}"
+"""
+
+RETURN = r"""
+installed:
+  description: One entry for each new generation.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    identity:
+      description: The name of the identity.
+      type: str
+    old_serial:
+      description: Serial of the certificate before, or null.
+      type: str
+    serial:
+      description: Serial of the certificate now; null in check mode.
+      type: str
+    not_after:
+      description: Its end; null in check mode.
+      type: str
+configured:
+  description: The processes whose configuration changed.
+  type: list
+  elements: str
+  returned: success
+"""
+
+import json
+import os
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.certbound.kit.plugins.module_utils.arguments import (
+    IDENTITIES,
+    PROCESSES,
+)
+from ansible_collections.certbound.kit.plugins.module_utils.files import (
+    ensure_private_directory,
+    ensure_private_file,
+    read_text,
+    write_private,
+)
+from ansible_collections.certbound.kit.plugins.module_utils.generation import (
+    NotInstalledError,
+    current_serial,
+    install,
+)
+from ansible_collections.certbound.kit.plugins.module_utils.openssl import OpensslError
+
+
+def configure(process: dict[str, Any], *, check_only: bool) -> tuple[str, str]:
+    """Write a process's configuration; return it before and after."""
+    wanted = json.dumps(process["document"], indent=2, sort_keys=True) + "\n"
+    present = read_text(process["config"]) or ""
+    if not check_only:
+        directory = os.path.dirname(process["config"])
+        ensure_private_directory(directory)
+        if "state" in process["document"]:
+            ensure_private_directory(process["document"]["state"])
+        if present != wanted:
+            write_private(process["config"], wanted)
+        ensure_private_file(process["config"])
+    return present, wanted
+
+
+def install_all(
+    params: dict[str, Any], *, check_only: bool
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Install every verdict that is this host's; return entries and refusals."""
+    own = {identity["identity"]: identity for identity in params["identities"]}
+    installed, refused = [], []
+    for verdict in params["verdicts"]:
+        identity = own.get(verdict["identity"])
+        if identity is None or verdict["verdict"] == "refused":
+            continue
+        entry = {
+            "identity": identity["identity"],
+            "old_serial": current_serial(identity),
+            "serial": None,
+            "not_after": None,
+        }
+        if not check_only:
+            try:
+                new = install(
+                    identity, verdict, params["trust_bundle"], keep=params["keep"]
+                )
+            except (NotInstalledError, OpensslError, OSError) as error:
+                refused.append("{}: {}".format(identity["identity"], error))
+                continue
+            entry.update(serial=new.serial, not_after=verdict["not_after"])
+        installed.append(entry)
+    return installed, refused
+
+
+def difference(entries: list[dict[str, Any]]) -> dict[str, str]:
+    """Return the serials before and after."""
+    before, after = [], []
+    for entry in entries:
+        name = entry["identity"]
+        before.append("{}: {}\n".format(name, entry["old_serial"] or "no certificate"))
+        new = entry["serial"] or "a new certificate"
+        until = " until {}".format(entry["not_after"]) if entry["not_after"] else ""
+        after.append(f"{name}: {new}{until}\n")
+    return {
+        "before_header": "serials",
+        "after_header": "serials",
+        "before": "".join(before),
+        "after": "".join(after),
+    }
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "identities": IDENTITIES,
+            "verdicts": {"type": "list", "elements": "dict", "default": []},
+            "trust_bundle": {"type": "str"},
+            "processes": PROCESSES,
+            "keep": {"type": "int", "default": 3},
+        },
+        supports_check_mode=True,
+    )
+    os.umask(0o077)
+    installed, refused = install_all(module.params, check_only=module.check_mode)
+    diffs, configured = [difference(installed)], []
+    for one in module.params["processes"]:
+        before, after = configure(one, check_only=module.check_mode)
+        if before != after:
+            configured.append(one["name"])
+            header = {"before_header": one["config"], "after_header": one["config"]}
+            diffs.append(dict(header, before=before, after=after))
+    if refused:
+        module.fail_json(
+            msg="not installed: " + "; ".join(refused), installed=installed
+        )
+    module.exit_json(
+        changed=bool(installed or configured),
+        installed=installed,
+        configured=configured,
+        diff=diffs,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,192 @@
+#!/usr/bin/python
+# SPDX-License-Identifier: Apache-2.0
+"""What a host must have before anything on it is touched."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: preflight
+short_description: Check a host before anything on it is touched
+version_added: 0.1.0
+author: The Certbound authors (@certbound)
+description:
+  - Looks for C(openssl), the version of Python, free ports, a directory to write to, a
+    short enough path for the process manager's socket, and a sane clock.
+  - Says every fault in one sentence, all in one failure. Changes nothing.
+extends_documentation_fragment:
+  - ansible.builtin.action_common_attributes
+  - certbound.kit.processes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+    details: Nothing is ever changed.
+  platform:
+    platforms: posix
+options:
+  root:
+    description: The directory under which everything is made.
+    type: path
+    required: true
+  python:
+    description: The lowest version of Python, such as C(3.11).
+    type: str
+    default: "3.8"
+  controller_time:
+    description: The controller's clock, in seconds since 1970.
+    type: int
+  clock_tolerance:
+    description: How far this host's clock may be from the controller's, in seconds.
+    type: int
+    default: 120
+"""
+
+EXAMPLES = r"""
+- name: Check before anything is touched
+  certbound.kit.preflight:
+    root: "{{ certbound_root }}"
+    processes: "{{ certbound_processes }}"
+"""
+
+RETURN = r"""
+faults:
+  description: What is in the way, one sentence each.
+  type: list
+  elements: str
+  returned: always
+"""
+
+import errno
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from typing import Any, Iterator
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.certbound.kit.plugins.module_utils.arguments import PROCESSES
+from ansible_collections.certbound.kit.plugins.module_utils.processes import (
+    Process,
+    bind_fault,
+    holder_of,
+)
+from ansible_collections.certbound.kit.plugins.module_utils.supervisor import Places
+
+# sun_path holds 104 bytes on macOS and 108 on Linux, one of them a closing zero.
+_LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107
+# A clock before this kit existed has lost its battery.
+_EARLIEST = 1767225600  # 2026-01-01T00:00:00Z
+
+
+def faults(params: dict[str, Any]) -> Iterator[str]:
+    """Yield what is in the way, one sentence each."""
+    yield from python_faults(params["python"], sys.version_info[:3])
+    yield from openssl_faults()
+    yield from directory_faults(params["root"])
+    yield from clock_faults(
+        int(time.time()), params["controller_time"], params["clock_tolerance"]
+    )
+    for process in params["processes"]:
+        yield from port_faults(process, params["root"])
+
+
+def python_faults(lowest: str, found: tuple[int, ...]) -> Iterator[str]:
+    """Yield a fault if this interpreter is too old."""
+    if found < tuple(int(part) for part in lowest.split(".")):
+        version = ".".join(str(part) for part in found)
+        yield f"{sys.executable} is Python {version}, at least {lowest} is needed"
+
+
+def openssl_faults() -> Iterator[str]:
+    """Yield a fault if there is no openssl, or one too old for our options."""
+    command = shutil.which("openssl")
+    if not command:
+        yield "there is no openssl command in PATH, which makes keys and requests"
+        return
+    said = subprocess.run(
+        [command, "version"], stdout=subprocess.PIPE, encoding="utf-8", check=False
+    ).stdout.strip()
+    found = re.match(r"OpenSSL (\d+)\.(\d+)\.(\d+)", said)
+    if not found or tuple(int(part) for part in found.groups()) < (1, 1, 1):
+        said = said or "of an unknown version"
+        yield f"{command} is {said}, at least OpenSSL 1.1.1 is needed"
+
+
+def directory_faults(root: str) -> Iterator[str]:
+    """Yield a fault if nothing can be made under `root`."""
+    existing = root
+    while not os.path.lexists(existing):
+        existing = os.path.dirname(existing)
+    purpose = f"and {root} is to be made in it"
+    if not os.path.isdir(existing):
+        yield f"{existing} is no directory, {purpose}"
+    elif not os.access(existing, os.W_OK | os.X_OK):
+        yield f"{existing} cannot be written by this user, {purpose}"
+    path = Places(root).socket
+    if len(os.fsencode(path)) > _LONGEST_SOCKET:
+        yield (
+            f"the path of the socket {path} is longer than {_LONGEST_SOCKET} bytes: "
+            "use a directory with a shorter name"
+        )
+
+
+def clock_faults(now: int, controller: int | None, tolerance: int) -> Iterator[str]:
+    """Yield a fault if certificates made now would be valid at another time."""
+    if now < _EARLIEST:
+        year = time.gmtime(now).tm_year
+        yield f"this host's clock stands in the year {year}: set it first"
+    elif controller is not None and abs(now - controller) > tolerance:
+        side = "ahead of" if now > controller else "behind"
+        yield (
+            f"this host's clock is {abs(now - controller)} s {side} the controller's, "
+            f"at most {tolerance} s will do"
+        )
+
+
+def port_faults(process: dict[str, Any], root: str) -> Iterator[str]:
+    """Yield a fault if the process could not listen, and is not listening already."""
+    address, port = process["address"], process["port"]
+    fault = bind_fault(address, port)
+    if fault is None:
+        return
+    where = f"port {port} for {process['name']} on {address}"
+    if fault.errno == errno.EADDRNOTAVAIL:
+        yield f"{where} cannot be used: this host has no such address"
+    elif fault.errno == errno.EACCES:
+        yield f"{where} cannot be used: this user may not listen there"
+    elif fault.errno != errno.EADDRINUSE:
+        yield f"{where} cannot be used: {fault.strerror}"
+    else:
+        yield from _taken(where, holder_of(port), root)
+
+
+def _taken(where: str, holder: Process | None, root: str) -> Iterator[str]:
+    if holder is None:
+        yield f"{where} is taken by a process of another user"
+    elif not any(word.startswith(root + os.sep) for word in holder.arguments):
+        yield f"{where} is taken by pid {holder.pid} ({holder.name})"
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "root": {"type": "path", "required": True},
+            "python": {"type": "str", "default": "3.8"},
+            "controller_time": {"type": "int"},
+            "clock_tolerance": {"type": "int", "default": 120},
+            "processes": PROCESSES,
+        },
+        supports_check_mode=True,
+    )
+    found: list[str] = list(faults(module.params))
+    if found:
+        module.fail_json(msg="; ".join(found), faults=found)
+    module.exit_json(changed=False, faults=[])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,259 @@
+"""Derive from a topology everything that the roll-out needs.
+
+Plain values out, ready for JSON: the CA's policy, what each host must be and run, each
+process's configuration, and the deployment's description. Called by the inventory
+plugin. Nothing here reads or writes a file, and nothing here is secret.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .model import TOKEN_SERVICE, Calls, Service, Topology
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+    from pathlib import PurePosixPath
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a roll-out lies on a host (absolute), and what paths are relative to."""
+
+    project: PurePosixPath
+    root: PurePosixPath
+
+    def instance(self, service: str) -> PurePosixPath:
+        """Return the directory of one service on its host."""
+        return self.root / "services" / service
+
+    def relative(self, path: PurePosixPath) -> str:
+        """Return `path` as seen from the project, or whole if it lies elsewhere."""
+        try:
+            return str(path.relative_to(self.project))
+        except ValueError:
+            return str(path)
+
+
+def instances_on(topology: Topology, host: str) -> list[str]:
+    """Return the services that run on `host`, the token service first."""
+    names = [TOKEN_SERVICE] if host in topology.token_hosts else []
+    return names + [s.name for s in topology.services.values() if host in s.hosts]
+
+
+def instance_id(service: str, host: str) -> str:
+    """Return the name of the identity that `service` has on `host`."""
+    return f"{service}@{host}"
+
+
+def ca_policy(topology: Topology) -> Json:
+    """Return what the CA may sign: names and lives, taken from here and not a CSR."""
+    within = f".{topology.dns_domain}"
+    outside = [
+        host.dns
+        for host in topology.hosts.values()
+        if host.dns != topology.dns_domain and not host.dns.endswith(within)
+    ]
+    return {
+        "trust_domain": topology.trust_domain,
+        "permitted_dns": [topology.dns_domain, *outside],
+        "lifetimes": {
+            "root": _seconds(topology.lifetimes.root),
+            "issuing_ca": _seconds(topology.lifetimes.issuing_ca),
+        },
+        "identities": {
+            instance_id(service, host): {
+                "spiffe_id": topology.spiffe_id(service),
+                "dns_names": topology.dns_names(service, host),
+                "lifetime": _seconds(topology.lifetimes.certificate),
+            }
+            for host in topology.hosts
+            for service in instances_on(topology, host)
+        },
+    }
+
+
+def identities(topology: Topology, host: str, places: Places) -> list[Json]:
+    """Return the identities that `host` must hold, and where."""
+    return [
+        {
+            "identity": instance_id(service, host),
+            "spiffe_id": topology.spiffe_id(service),
+            "dns_names": topology.dns_names(service, host),
+            "lifetime": _seconds(topology.lifetimes.certificate),
+            "directory": str(places.instance(service)),
+        }
+        for service in instances_on(topology, host)
+    ]
+
+
+def processes(topology: Topology, host: str, places: Places) -> list[Json]:
+    """Return the processes of `host`, each with its configuration document."""
+    return [
+        {
+            "name": service,
+            "address": topology.hosts[host].address,
+            "port": _port(topology, service),
+            "config": str(places.instance(service) / "config.json"),
+            "document": process_document(topology, service, host, places),
+        }
+        for service in instances_on(topology, host)
+    ]
+
+
+def process_document(
+    topology: Topology, service: str, host: str, places: Places
+) -> Json:
+    """Return the configuration of one process, as `services.config` reads it."""
+    directory = places.instance(service)
+    common = {
+        "service": service,
+        "instance": instance_id(service, host),
+        "trust_domain": topology.trust_domain,
+        "spiffe_id": topology.spiffe_id(service),
+        "address": topology.hosts[host].address,
+        "port": _port(topology, service),
+        "identity": str(directory / "identity" / "current"),
+        "tls_minimum": topology.tls_minimum,
+    }
+    if service == TOKEN_SERVICE:
+        return common | {
+            "kind": "token-service",
+            "issuer": topology.issuer,
+            "state": str(directory / "state"),
+            "token_lifetime": _seconds(topology.lifetimes.token),
+            "clients": token_clients(topology),
+        }
+    own = topology.services[service]
+    return common | {
+        "kind": "service",
+        "app": own.app,
+        "client_id": service,
+        "token_service": _token_service(topology),
+        "guard": {
+            "audience": own.audience,
+            "resource": own.resource,
+            "scopes": list(own.scopes),
+            "bearer_clients": [
+                client.name
+                for client in topology.clients.values()
+                if client.binding == "none" and service in client.calls
+            ],
+        },
+        "calls": {
+            callee: {
+                "url": _url(topology, topology.services[callee]),
+                "spiffe_id": topology.spiffe_id(callee),
+                "audience": topology.services[callee].audience,
+                "scopes": list(scopes),
+            }
+            for callee, scopes in own.calls.items()
+        },
+    }
+
+
+def token_clients(topology: Topology) -> Json:
+    """Return the token service's clients: one a service, then the registered ones.
+
+    A service that calls nobody is registered too: it is refused a token for a reason
+    of its own (no such audience), and not for being unknown.
+    """
+    own = {
+        name: _client(
+            topology, name, service.calls, topology.lifetimes.token, "certificate"
+        )
+        for name, service in topology.services.items()
+    }
+    return own | {
+        name: _client(topology, c.service, c.calls, c.lifetime, c.binding)
+        for name, c in topology.clients.items()
+    }
+
+
+def _client(
+    topology: Topology, service: str, calls: Calls, lifetime: timedelta, binding: str
+) -> Json:
+    return {
+        "tls_client_auth": {"san_uri": topology.spiffe_id(service)},
+        "binding": binding,
+        "lifetime": _seconds(lifetime),
+        "audiences": {
+            topology.services[callee].audience: list(scopes)
+            for callee, scopes in calls.items()
+        },
+    }
+
+
+def deployment(topology: Topology, places: Places) -> Json:
+    """Return the description of the roll-out for machines (`deployment.json`)."""
+    description: Json = {
+        "trust_domain": topology.trust_domain,
+        "issuer": topology.issuer,
+        "metadata_url": f"{topology.issuer}/.well-known/oauth-authorization-server",
+        "trust_bundle": _identity_file(places, TOKEN_SERVICE, "bundle.pem"),
+        "token_service": _token_service(topology)
+        | _instance(topology, places, TOKEN_SERVICE, topology.token_hosts[0]),
+        "services": {
+            name: _deployed(topology, places, service)
+            for name, service in topology.services.items()
+        },
+    }
+    if topology.drill is not None:
+        description["drill"] = dict(topology.drill)
+    return description
+
+
+def _deployed(topology: Topology, places: Places, service: Service) -> Json:
+    return _instance(topology, places, service.name, service.hosts[0]) | {
+        "url": _url(topology, service),
+        "spiffe_id": topology.spiffe_id(service.name),
+        "audience": service.audience,
+        "scopes": list(service.scopes),
+        "client_id": service.name,
+        "calls": [
+            {"service": callee, "scopes": list(scopes)}
+            for callee, scopes in service.calls.items()
+        ],
+    }
+
+
+def _instance(topology: Topology, places: Places, service: str, host: str) -> Json:
+    return {
+        "host": host,
+        "dns_names": topology.dns_names(service, host),
+        "address": topology.hosts[host].address,
+        "port": _port(topology, service),
+        "certificate": _identity_file(places, service, "certificate.pem"),
+        "private_key": _identity_file(places, service, "key.pem"),
+    }
+
+
+def _identity_file(places: Places, service: str, name: str) -> str:
+    return places.relative(places.instance(service) / "identity" / "current" / name)
+
+
+def _token_service(topology: Topology) -> Json:
+    return {
+        "issuer": topology.issuer,
+        "token_endpoint": f"{topology.issuer}/token",
+        "jwks_uri": f"{topology.issuer}/jwks",
+        "spiffe_id": topology.spiffe_id(TOKEN_SERVICE),
+    }
+
+
+def _port(topology: Topology, service: str) -> int:
+    if service == TOKEN_SERVICE:
+        return topology.token_port
+    return topology.services[service].port
+
+
+def _url(topology: Topology, service: Service) -> str:
+    name = topology.hosts[service.hosts[0]].dns
+    return f"https://{name}:{service.port}{service.resource}"
+
+
+def _seconds(length: timedelta) -> int:
+    return int(length.total_seconds())

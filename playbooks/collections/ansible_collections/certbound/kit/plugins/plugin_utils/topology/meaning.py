@@ -1,0 +1,112 @@
+"""Read a well-formed topology into values, refusing what contradicts itself.
+
+The schema has said that every key has the right form (`shape`). Here names must be
+declared, callers may only ask for what callees offer, two processes cannot share a
+port, and nothing may outlive what it depends on. One check a function; the first
+mistake found is the one reported.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from . import consistency
+from .model import Client, Host, Lifetimes, Service, Topology
+
+if TYPE_CHECKING:
+    from .document import Document
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_DEFAULT_LIFETIMES = {
+    "root": "3650d",
+    "issuing_ca": "180d",
+    "certificate": "24h",
+    "renew_before": "8h",
+    "token": "5m",
+}
+
+
+def read_meaning(document: Document) -> Topology:
+    """Return what `document`, whose form has been checked, says.
+
+    Raises:
+        TopologyError: one part contradicts another.
+    """
+    consistency.check_names(document)
+    topology = _topology(document.data)
+    consistency.check(document, topology)
+    return topology
+
+
+def duration(text: str) -> timedelta:
+    """Return the length of `90s`, `5m`, `24h` or `180d`."""
+    return timedelta(seconds=int(text[:-1]) * _UNITS[text[-1]])
+
+
+def _topology(data: dict[str, Any]) -> Topology:
+    trust_domain = data["trust_domain"]
+    dns_domain = data.get("dns_domain", trust_domain)
+    lifetimes = _lifetimes(data.get("lifetimes", {}))
+    hosts = {name: _host(name, host) for name, host in data["hosts"].items()}
+    token_service = data["token_service"]
+    first_host = hosts[token_service["hosts"][0]]
+    return Topology(
+        trust_domain=trust_domain,
+        dns_domain=dns_domain,
+        tls_minimum=data.get("tls_minimum", "1.3"),
+        lifetimes=lifetimes,
+        hosts=hosts,
+        ca_host=data["ca"]["host"],
+        token_hosts=tuple(token_service["hosts"]),
+        token_port=token_service["port"],
+        issuer=token_service.get(
+            "issuer", f"https://{first_host.dns}:{token_service['port']}"
+        ),
+        services={
+            name: _service(name, service, dns_domain)
+            for name, service in data["services"].items()
+        },
+        clients={
+            name: _client(name, client, lifetimes)
+            for name, client in data.get("clients", {}).items()
+        },
+        drill=data.get("drill"),
+    )
+
+
+def _lifetimes(given: dict[str, str]) -> Lifetimes:
+    texts = _DEFAULT_LIFETIMES | given
+    return Lifetimes(**{name: duration(text) for name, text in texts.items()})
+
+
+def _host(name: str, host: dict[str, str]) -> Host:
+    return Host(name=name, address=host["address"], dns=host.get("dns", name))
+
+
+def _service(name: str, service: dict[str, Any], dns_domain: str) -> Service:
+    return Service(
+        name=name,
+        hosts=tuple(service["hosts"]),
+        port=service["port"],
+        app=service["app"],
+        resource=service["resource"],
+        scopes=tuple(service["scopes"]),
+        calls=_calls(service.get("calls", {})),
+        audience=service.get("audience", f"https://{name}.{dns_domain}"),
+    )
+
+
+def _client(name: str, client: dict[str, Any], lifetimes: Lifetimes) -> Client:
+    lifetime = client.get("lifetime")
+    return Client(
+        name=name,
+        service=client["service"],
+        binding=client.get("binding", "certificate"),
+        lifetime=duration(lifetime) if lifetime else lifetimes.token,
+        calls=_calls(client["calls"]),
+    )
+
+
+def _calls(calls: dict[str, list[str]]) -> dict[str, tuple[str, ...]]:
+    return {callee: tuple(scopes) for callee, scopes in calls.items()}

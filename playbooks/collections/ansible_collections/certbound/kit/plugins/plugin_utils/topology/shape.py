@@ -1,0 +1,83 @@
+"""Check a topology against its JSON schema, and say the first mistake in a sentence.
+
+The schema (`schemas/topology.json` of the collection) is the documentation of the
+format, so its descriptions are what a person is told was expected. What one key means
+to another is for `meaning`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jsonschema import Draft202012Validator
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+
+    from .document import Document, KeyPath
+
+SCHEMA = Path(__file__).parents[3] / "schemas" / "topology.json"
+
+
+def check_shape(document: Document) -> None:
+    """Return if `document` has the form of a topology.
+
+    Raises:
+        TopologyError: it has not; of several mistakes, the first in the file is named.
+    """
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    errors = list(Draft202012Validator(schema).iter_errors(document.data))
+    if not errors:
+        return
+    # A misspelt key is also a missing one: the misspelling is what helps.
+    first = min(
+        errors,
+        key=lambda error: (
+            error.validator == "required",
+            _line(document, _fault(error)[0]),
+        ),
+    )
+    raise document.refuse(*_fault(first))
+
+
+def _line(document: Document, key: KeyPath) -> int:
+    while key and key not in document.lines:
+        key = key[:-1]
+    return document.lines.get(key, 0)
+
+
+def _fault(error: ValidationError) -> tuple[KeyPath, str]:
+    """Return the key at fault, and what was found and expected there."""
+    key: KeyPath = tuple(error.absolute_path)
+    schema: dict[str, Any] = error.schema if isinstance(error.schema, dict) else {}
+    found: Any = error.instance
+    if error.validator == "additionalProperties":
+        known = sorted(schema.get("properties", {}))
+        unknown = next(name for name in found if name not in known)
+        return (*key, unknown), f"unknown key, expected one of {', '.join(known)}"
+    if error.validator == "required":
+        needed = next(name for name in schema["required"] if name not in found)
+        of = schema.get("properties", {}).get(needed, {})
+        expected = of.get("description") or _described(of)
+        return (*key, needed), f"missing, expected {expected}"
+    expected = schema.get("description", error.message)
+    if "propertyNames" in error.absolute_schema_path:
+        return (*key, str(found)), f"unusable name, expected {expected}"
+    return key, f"got {_shown(found)}, expected {expected}"
+
+
+def _described(reference: dict[str, Any]) -> str:
+    """Return the description of the definition that `reference` points to."""
+    name = str(reference.get("$ref", "")).rpartition("/")[2]
+    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    return str(schema["$defs"].get(name, {}).get("description", "it"))
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"a mapping of {len(value)}"
+    if isinstance(value, list):
+        return json.dumps(value, default=str) if len(value) < 9 else "a long list"  # noqa: PLR2004 -- fits one line
+    return json.dumps(value, default=str)
