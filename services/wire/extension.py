@@ -1,10 +1,10 @@
 """The client certificate in the ASGI scope: the one file to delete one day.
 
 uvicorn does not fill `scope["extensions"]["tls"]` (ASGI TLS extension, version 0.2).
-Two of its open pull requests do; the protocol classes here take their form, so that an
+Two of its open pull requests do; the mixin here takes their form, so that an
 application will not notice the change: `client_cert` is the DER form of the verified
 leaf (uvicorn #3132), `client_cert_chain` an immutable tuple of PEM texts, leaf first
-(uvicorn #3133). Once uvicorn has it, `wire.server` names uvicorn's own classes again.
+(uvicorn #3133). Once uvicorn has it, `wire.server` drops the mixin.
 
 Three choices are ours. Before Python 3.13, which cannot tell the verified chain, the
 tuple holds the leaf alone (#3133 leaves it empty). `server_cert` is None, because
@@ -21,17 +21,14 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
 _VERSIONS = {
     "TLSv1.2": ssl.TLSVersion.TLSv1_2.value,
     "TLSv1.3": ssl.TLSVersion.TLSv1_3.value,
 }
 
 
-class _WithCertificate(asyncio.Protocol):
-    """What both parsers need; stands before uvicorn's class."""
+class WithCertificate(asyncio.Protocol):
+    """A mixin that stands before a protocol of uvicorn's, over either parser."""
 
     app: Callable[..., Any]
     _unset_keepalive_if_required: Callable[[], None]
@@ -49,14 +46,6 @@ class _WithCertificate(asyncio.Protocol):
         # After a reset uvicorn leaves its timer running, which holds the connection,
         # and with it the TLS state, in memory until it fires.
         self._unset_keepalive_if_required()
-
-
-class H11(_WithCertificate, H11Protocol):
-    """uvicorn's protocol over h11, with the extension."""
-
-
-class HttpTools(_WithCertificate, HttpToolsProtocol):
-    """uvicorn's protocol over httptools, with the extension."""
 
 
 def extension(tls: ssl.SSLObject) -> dict[str, object]:

@@ -18,16 +18,13 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from services.errors import ServiceError
-from services.wire.extension import H11, HttpTools
+from services.wire.extension import WithCertificate
 from services.wire.generation import LiveIdentity
+from services.wire.patience import PatientH11, PatientHttpTools
 from services.wire.tls import Minimum, ServerContext
 
 Parser = Literal["auto", "h11", "httptools"]
 Loop = Literal["auto", "asyncio", "uvloop"]
-
-# httptools refuses more of what makes request smuggling (measured-facts F3: content
-# length beside chunked, bare line feeds, folded headers), and is several times faster.
-_PARSERS = {"auto": HttpTools, "h11": H11, "httptools": HttpTools}
 
 _BACKLOG = 1024
 _CONNECTIONS = 1024  # an idle one costs up to 300 kB on asyncio
@@ -37,6 +34,19 @@ _KEEP_ALIVE = (
 _HANDSHAKE = 10.0  # seconds; asyncio allows 60 to whoever opens a connection
 _CLOSE = 1.0  # seconds for the other end to say goodbye; asyncio waits 30
 _GRACE = 10  # seconds for requests under way when the process is told to stop
+
+
+class _H11(WithCertificate, PatientH11):
+    """Requests parsed in Python."""
+
+
+class _HttpTools(WithCertificate, PatientHttpTools):
+    """Requests parsed in C."""
+
+
+# httptools refuses more of what makes request smuggling (measured-facts F3: content
+# length beside chunked, bare line feeds, folded headers), and is several times faster.
+_PARSERS = {"auto": _HttpTools, "h11": _H11, "httptools": _HttpTools}
 
 
 class AddressError(ServiceError):
