@@ -8,7 +8,7 @@ prompt: arguments and environment are visible to other processes.
 Each verb imports what it needs when it runs: `--help` loads no cryptography, and
 reading the ledger loads nothing that signs.
 """
-# ruff: noqa: PLC0415 - said above
+
 
 import json
 import sys

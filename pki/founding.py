@@ -53,10 +53,10 @@ class KeyLostError(FoundingError):
     code = "key_lost"
 
 
-class OtherTrustDomainError(FoundingError):
+class ForeignRootError(FoundingError):
     """The CA here was founded for another trust domain."""
 
-    code = "other_trust_domain"
+    code = "foreign_root"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +83,7 @@ def inspect(layout: Layout, policy: Policy) -> State:
     Raises:
         LedgerLostError: there is a certificate but no ledger.
         KeyLostError: there is an issuing certificate but no key.
-        OtherTrustDomainError: the root is one of another trust domain.
+        ForeignRootError: the root is one of another trust domain.
     """
     root = issuing = None
     no_ledger = is_missing(layout.ledger)
@@ -259,7 +259,7 @@ def _check_trust_domain(root: x509.Certificate, policy: Policy) -> None:
     names = root.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     uri = trust_domain_uri(policy.trust_domain)
     if uri not in names.get_values_for_type(x509.UniformResourceIdentifier):
-        raise OtherTrustDomainError(
+        raise ForeignRootError(
             f"the root here was not made for {uri}: "
             "another trust domain needs a directory of its own"
         )

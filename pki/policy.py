@@ -85,7 +85,7 @@ def read_policy(document: bytes) -> Policy:
         raw = json.loads(document, object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise PolicyError(f"the policy is not JSON: {error}") from error
-    stated = _convert(raw, _Document, at="policy")
+    stated = _convert(raw, _Document, at="")
     permitted = _permitted(stated)
     root = timedelta(seconds=stated.lifetimes.root)
     issuing = timedelta(seconds=stated.lifetimes.issuing_ca)
@@ -155,8 +155,10 @@ def _convert(raw: object, kind: type[_T], *, at: str) -> _T:
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
-        message = str(error).replace("`$.", f"`{at}.").replace("`$", f"`{at}")
-        raise PolicyError(message if at in message else f"{at}: {message}") from error
+        # "Expected ... - at `$.lifetimes.root`" puts the place last; ours is first.
+        message, _, place = str(error).partition(" - at `$")
+        key = f"{at}{place.rstrip('`')}".lstrip(".") or "policy"
+        raise PolicyError(f"{key}: {message}") from error
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -53,7 +53,7 @@ class NoPossessionError(RequestError):
 
 
 class WrongKeyTypeError(RequestError):
-    """The key is not P-256, or the request was signed with a broken hash."""
+    """The key is not P-256, or the request was signed with a weak hash."""
 
     code = "wrong_key_type"
 
@@ -92,7 +92,7 @@ def verify_request(
     1. Size, before any parsing.
     2. Exactly one PEM block that is a PKCS #10 request.
     3. Proof of possession (RFC 2986, section 4.2): before anything in it is read.
-    4. The key is P-256, the hash SHA-2.
+    4. The key is P-256, the hash one of 256 bits or more.
     5. The key is none of `authority_keys` (SHA-256 of their SPKI, lower-case hex).
     6. The subject is empty: the policy gives none.
     7. No attribute but the extension request; no extension but names.
@@ -156,7 +156,11 @@ def _p256(request: x509.CertificateSigningRequest) -> ec.EllipticCurvePublicKey:
     if not isinstance(key.curve, ec.SECP256R1):
         raise WrongKeyTypeError(f"the key is on {key.curve.name}, P-256 is needed")
     if not isinstance(request.signature_hash_algorithm, _HASHES):
-        raise WrongKeyTypeError("the request is signed with a hash older than SHA-2")
+        used = request.signature_hash_algorithm
+        raise WrongKeyTypeError(
+            f"the request is signed with {used.name if used else 'no hash'}, "
+            "SHA-256, SHA-384 or SHA-512 is needed"
+        )
     return key
 
 

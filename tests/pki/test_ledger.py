@@ -1,0 +1,328 @@
+"""The ledger: append-only, chained, and every way to tamper with it is found."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pki import clock
+from pki.ledger import (
+    BrokenLedgerError,
+    Entry,
+    Event,
+    LedgerError,
+    SerialTakenError,
+    VerifiedLedger,
+    create_ledger,
+    is_missing,
+    open_ledger,
+)
+from tests.pki.builders import NOW
+
+PLANNED = Entry(
+    event=Event.PLANNED,
+    recorded_at="2026-11-22T17:35:16Z",
+    run_id="run",
+    issuer="CN=shop.internal issuing CA",
+    serial="1",
+    identity="orders@localhost",
+    spiffe_id="spiffe://shop.internal/service/orders",
+    spki_sha256="aa",
+    not_before="2026-11-22T17:30:16Z",
+    not_after="2026-11-23T17:30:16Z",
+)
+
+
+def issued(planned: Entry) -> Entry:
+    """Return the entry that follows a plan."""
+    return replace(planned, event=Event.ISSUED, certificate="MII=")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Return a ledger of three certificates, six entries."""
+    path = tmp_path / "ledger.sqlite"
+    create_ledger(path)
+    with open_ledger(path) as ledger:
+        for serial in ("1", "2", "3"):
+            planned = replace(PLANNED, serial=serial, spki_sha256=serial * 2)
+            with ledger.transaction():
+                ledger.append(planned)
+            with ledger.transaction():
+                ledger.append(issued(planned))
+    return path
+
+
+@contextmanager
+def tampering(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open the file as someone does who may write it and takes the triggers away."""
+    connection = sqlite3.connect(path)
+    connection.execute("DROP TRIGGER entry_is_never_changed")
+    connection.execute("DROP TRIGGER entry_is_never_removed")
+    yield connection
+    connection.commit()
+    connection.close()
+
+
+def verify(path: Path) -> VerifiedLedger:
+    """Open and verify."""
+    with open_ledger(path) as ledger:
+        return ledger.verify()
+
+
+def test_whole_chain_verifies(path: Path) -> None:
+    """Six entries, three of them issued, and the newest hash."""
+    verified = verify(path)
+    assert (verified.entries, verified.issued) == (6, 3)
+    assert len(verified.head) == 64
+
+
+def test_empty_ledger_verifies(tmp_path: Path) -> None:
+    """A ledger with no entry is whole."""
+    create_ledger(tmp_path / "ledger")
+    assert verify(tmp_path / "ledger") == VerifiedLedger(0, 0, "0" * 64)
+
+
+COLUMNS = [
+    "event",
+    "recorded_at",
+    "run_id",
+    "issuer",
+    "serial",
+    "identity",
+    "spiffe_id",
+    "spki_sha256",
+    "not_before",
+    "not_after",
+    "certificate",
+    "hash",
+    "previous",
+]
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+def test_edit_of_any_column_is_found(path: Path, column: str) -> None:
+    """One changed value in the middle, and the entry is named."""
+    with tampering(path) as connection:
+        connection.execute(
+            f"UPDATE entry SET {column} = 'x' WHERE sequence = 3"  # noqa: S608 - ours
+        )
+    with pytest.raises(BrokenLedgerError, match="entry 3"):
+        verify(path)
+
+
+def test_text_turned_into_bytes_is_found(path: Path) -> None:
+    """The same letters under another type are a change, too."""
+    with tampering(path) as connection:
+        connection.execute(
+            "UPDATE entry SET serial = CAST(serial AS BLOB) WHERE sequence = 3"
+        )
+    with pytest.raises(BrokenLedgerError, match="entry 3 was changed"):
+        verify(path)
+
+
+@pytest.mark.parametrize("sequence", [1, 4])
+def test_removal_is_found(path: Path, sequence: int) -> None:
+    """An entry gone from the beginning or the middle leaves a gap."""
+    with tampering(path) as connection:
+        connection.execute("DELETE FROM entry WHERE sequence = ?", [sequence])
+    with pytest.raises(BrokenLedgerError, match=f"entry {sequence} is missing"):
+        verify(path)
+
+
+def test_removal_with_closed_gap_is_found(path: Path) -> None:
+    """Renumbering what follows does not hide it: the chain is broken."""
+    with tampering(path) as connection:
+        connection.execute("DELETE FROM entry WHERE sequence = 4")
+        connection.execute("UPDATE entry SET sequence = 4 WHERE sequence = 5")
+        connection.execute("UPDATE entry SET sequence = 5 WHERE sequence = 6")
+    with pytest.raises(BrokenLedgerError, match="entry 4 does not follow"):
+        verify(path)
+
+
+def test_removal_from_the_end_is_found(path: Path) -> None:
+    """SQLite remembers the highest number it gave."""
+    with tampering(path) as connection:
+        connection.execute("DELETE FROM entry WHERE sequence >= 5")
+    with pytest.raises(BrokenLedgerError, match="after 4 are missing"):
+        verify(path)
+
+
+def test_reordering_is_found(path: Path) -> None:
+    """Two entries that changed places."""
+    with tampering(path) as connection:
+        for old, new in ((3, 99), (4, 3), (99, 4)):
+            connection.execute(
+                "UPDATE entry SET sequence = ? WHERE sequence = ?", [new, old]
+            )
+        connection.execute("UPDATE sqlite_sequence SET seq = 6")
+    with pytest.raises(BrokenLedgerError, match="entry 3 does not follow"):
+        verify(path)
+
+
+def test_insertion_is_found(path: Path) -> None:
+    """An entry put at the end without its hash."""
+    with tampering(path) as connection:
+        connection.execute(
+            "INSERT INTO entry SELECT 7, event, recorded_at, run_id, issuer, '9', "
+            "identity, spiffe_id, spki_sha256, not_before, not_after, certificate, "
+            "hash, 'f' FROM entry WHERE sequence = 6"
+        )
+    with pytest.raises(BrokenLedgerError, match="entry 7"):
+        verify(path)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["UPDATE entry SET identity = 'x'", "DELETE FROM entry WHERE sequence = 6"],
+)
+def test_database_itself_is_append_only(path: Path, statement: str) -> None:
+    """A statement that changes or removes is refused by the database."""
+    connection = sqlite3.connect(path)
+    with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+        connection.execute(statement)
+    connection.close()
+
+
+@pytest.mark.parametrize("event", [Event.PLANNED, Event.ISSUED])
+def test_serial_is_unique_per_issuer(path: Path, event: Event) -> None:
+    """The same serial again is refused, for each event."""
+    with (
+        open_ledger(path) as ledger,
+        pytest.raises(SerialTakenError, match="serial 2"),
+        ledger.transaction(),
+    ):
+        ledger.append(replace(PLANNED, serial="2", event=event))
+
+
+def test_other_issuer_may_have_the_serial(path: Path) -> None:
+    """Serials are unique within an issuer, not among all (RFC 5280, 4.1.2.2)."""
+    with open_ledger(path) as ledger, ledger.transaction():
+        ledger.append(replace(PLANNED, issuer="CN=another"))
+    assert verify(path).entries == 7
+
+
+def test_transaction_is_all_or_nothing(path: Path) -> None:
+    """When the second entry fails, the first is not there either."""
+
+    def append_both() -> None:
+        with open_ledger(path) as ledger, ledger.transaction():
+            ledger.append(replace(PLANNED, serial="4"))
+            ledger.append(replace(PLANNED, serial="1"))
+
+    with pytest.raises(SerialTakenError):
+        append_both()
+    assert verify(path).entries == 6
+
+
+def test_newest_moment_is_that_of_the_last_entry(path: Path) -> None:
+    """What the clock is compared with."""
+    with open_ledger(path) as ledger:
+        assert ledger.newest_moment() == NOW
+        with ledger.transaction():
+            later = clock.to_text(NOW.replace(minute=59))
+            ledger.append(replace(PLANNED, serial="4", recorded_at=later))
+        assert ledger.newest_moment() == NOW.replace(minute=59)
+
+
+def test_empty_ledger_has_no_newest_moment(tmp_path: Path) -> None:
+    """Any clock is right before the first entry."""
+    create_ledger(tmp_path / "ledger")
+    with open_ledger(tmp_path / "ledger") as ledger:
+        assert ledger.newest_moment() is None
+        assert ledger.newest_issued("root") is None
+
+
+def test_holder_of_a_key(path: Path) -> None:
+    """A key is known from its plan on."""
+    with open_ledger(path) as ledger:
+        with ledger.transaction():
+            ledger.append(
+                replace(PLANNED, serial="4", spki_sha256="bb", identity="stock@a")
+            )
+        assert ledger.holder_of("bb") == "stock@a"
+        assert ledger.holder_of("11") == "orders@localhost"
+        assert ledger.holder_of("cc") is None
+
+
+def test_newest_issued(path: Path) -> None:
+    """The last certificate of an identity, or the last for one of its keys."""
+    with open_ledger(path) as ledger:
+        newest = ledger.newest_issued("orders@localhost")
+        assert newest
+        assert newest.serial == "3"
+        of_key = ledger.newest_issued("orders@localhost", spki_sha256="11")
+        assert of_key
+        assert of_key.serial == "1"
+        assert ledger.newest_issued("stock@localhost") is None
+
+
+def test_entries_come_oldest_first(path: Path) -> None:
+    """The whole history, in order."""
+    with open_ledger(path) as ledger:
+        serials = [(entry.event, entry.serial) for entry in ledger.entries()]
+    assert serials == [
+        (event, serial) for serial in "123" for event in ("planned", "issued")
+    ]
+
+
+def test_write_ahead_log_and_full_synchronization(path: Path) -> None:
+    """A commit that has returned survives a power cut."""
+    with open_ledger(path) as ledger:
+        ask: Callable[[str], sqlite3.Cursor] = ledger._connection.execute
+        assert ask("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert ask("PRAGMA synchronous").fetchone() == (2,)
+
+
+def test_file_is_private(path: Path) -> None:
+    """Mode 0600, the side files of SQLite included."""
+    with open_ledger(path) as ledger, ledger.transaction():
+        ledger.append(replace(PLANNED, serial="4"))
+        for file in path.parent.iterdir():
+            assert file.stat().st_mode & 0o777 == 0o600, file
+
+
+def test_missing_ledger_is_refused(tmp_path: Path) -> None:
+    """Reading makes no ledger."""
+    with (
+        pytest.raises(LedgerError, match="there is no ledger"),
+        open_ledger(tmp_path / "ledger"),
+    ):
+        pass
+    assert is_missing(tmp_path / "ledger")
+    assert not (tmp_path / "ledger").exists()
+
+
+def test_ledger_cut_off_in_the_making_counts_as_missing(tmp_path: Path) -> None:
+    """An empty file, as a crash between two steps leaves it, is completed."""
+    path = tmp_path / "ledger"
+    path.touch(mode=0o600)
+    assert is_missing(path)
+    create_ledger(path)
+    assert not is_missing(path)
+
+
+def test_creating_twice_keeps_the_entries(path: Path) -> None:
+    """A second founding does not begin a new history."""
+    create_ledger(path)
+    assert verify(path).entries == 6
+
+
+def test_unknown_version_is_refused(path: Path) -> None:
+    """A ledger of a later release is not guessed at."""
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version = 2")
+    connection.close()
+    with pytest.raises(LedgerError, match="version 2"), open_ledger(path):
+        pass
+
+
+def test_other_file_is_refused(tmp_path: Path) -> None:
+    """What is no database is no ledger."""
+    path = tmp_path / "ledger"
+    path.write_bytes(b"no database" * 100)
+    with pytest.raises(LedgerError, match="cannot be used"), open_ledger(path):
+        pass
