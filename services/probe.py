@@ -10,7 +10,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
@@ -164,12 +164,13 @@ def _other_token(
 ) -> str | None:
     """Return a token that `party` may have, though for somebody else."""
     for other in party.calls:
-        return request_token(
-            client,
-            deployment.token_service.token_endpoint,
-            client_id=party.client_id,
-            resource=deployment.services[other.service].audience,
-        ).text
+        with suppress(NoTokenError):
+            return request_token(
+                client,
+                deployment.token_service.token_endpoint,
+                client_id=party.client_id,
+                resource=deployment.services[other.service].audience,
+            ).text
     return None
 
 

@@ -5,9 +5,11 @@ the order of the drawing: identity, application, server.
 """
 
 import importlib
+import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from starlette.types import ASGIApp
 
@@ -47,9 +49,18 @@ def serve(path: Path) -> None:
         port=config.port,
         tls_minimum=config.tls_minimum,
     )
+    # uvicorn finishes what is under way and then raises the signal again for whoever
+    # had it before: a process told to stop has not failed.
+    signal.signal(signal.SIGTERM, _stop)
     log.event("process.started", instance=config.instance, port=listening.port)
-    listening.run()
-    log.event("process.stopped", instance=config.instance)
+    try:
+        listening.run()
+    finally:
+        log.event("process.stopped", instance=config.instance)
+
+
+def _stop(_signal: int, _frame: object) -> NoReturn:
+    sys.exit(0)
 
 
 def _token_service(
