@@ -89,13 +89,13 @@ class CallbackModule(CallbackBase):
     ) -> None:
         """Remember what failed."""
         if not ignore_errors:
-            task, _ = parts_of(result)
-            self._seen.failed.append(task.get_name())
+            task, said = parts_of(result)
+            self._fail(result, f"{task.get_name()}: {said.get('msg', 'failed')}")
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
         """Remember what could not be reached."""
-        task, _ = parts_of(result)
-        self._seen.failed.append(f"{task.get_name()} (unreachable)")
+        task, said = parts_of(result)
+        self._fail(result, f"{task.get_name()}: unreachable: {said.get('msg', '')}")
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """Say it all."""
@@ -106,8 +106,12 @@ class CallbackModule(CallbackBase):
         if report:
             self._display.display("\n" + str(report).rstrip() + "\n")
         if self._seen.failed:
-            self._display.display(f"Failed: {'; '.join(self._seen.failed)}")
+            for line in ("Failed:", *self._seen.failed):
+                self._display.display(line, color="red")
             self._display.display(f"Run again: {rerun_command()}")
+
+    def _fail(self, result: Any, what: str) -> None:
+        self._seen.failed.append(f"  {result.host.get_name()}: {what}")
 
     def _end_phase(self) -> None:
         if self._seen.phases:

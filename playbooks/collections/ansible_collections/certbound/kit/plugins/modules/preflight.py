@@ -50,11 +50,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-faults:
+msg:
   description: What is in the way, one sentence each.
-  type: list
-  elements: str
-  returned: always
+  type: str
+  returned: failure
 """
 
 import errno
@@ -184,8 +183,8 @@ def main() -> None:
     )
     found: list[str] = list(faults(module.params))
     if found:
-        module.fail_json(msg="; ".join(found), faults=found)
-    module.exit_json(changed=False, faults=[])
+        module.fail_json(msg="; ".join(found))
+    module.exit_json(changed=False)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,50 @@
+# `make` prints this list. What runs is Ansible and pytest; nothing here but how to
+# call them, and a .venv that is set up once.
+
+ANSIBLE_PLAYBOOK = .venv/bin/ansible-playbook
+DEV = .venv/.installed-dev
+UP = .venv/.installed-up
+T =
+ARGS =
+
+# ansible-lint looks for its own helpers in PATH.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help up down test test-quick check lock clean
+
+help: ## Print this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | \
+	while IFS="$$(printf '\t')" read -r target text; do \
+		printf '  make %-12s %s\n' "$$target" "$$text"; done
+
+up: $(UP) ## Roll out playbooks/topology.yml on this machine, verify it, drill it
+	@$(ANSIBLE_PLAYBOOK) playbooks/site.yml $(ARGS)
+
+down: $(UP) ## Stop every process; keys and certificates stay
+	@$(ANSIBLE_PLAYBOOK) playbooks/down.yml $(ARGS)
+
+test: $(DEV) ## Run all tests, or some: make test T=tests/pki
+	@.venv/bin/python -m pytest $(T)
+
+test-quick: $(DEV) ## Run the tests that take milliseconds
+	@.venv/bin/python -m pytest -m "not rollout" $(T)
+
+check: $(DEV) ## Run the linters and the type checker
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/ansible-lint --strict playbooks
+
+lock: ## Resolve the dependencies anew (needs uv)
+	@scripts/lock.sh
+
+clean: ## Remove .venv and caches; what was rolled out stays
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .ansible *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(UP): requirements.lock pyproject.toml scripts/setup.sh
+	@scripts/setup.sh requirements.lock $@
+
+$(DEV): requirements-dev.lock pyproject.toml scripts/setup.sh
+	@scripts/setup.sh requirements-dev.lock $@
