@@ -9,7 +9,6 @@ Each verb imports what it needs when it runs: `--help` loads no cryptography, an
 reading the ledger loads nothing that signs.
 """
 
-
 import json
 import sys
 from collections.abc import Callable

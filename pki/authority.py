@@ -23,7 +23,7 @@ from pki.errors import PkiError
 from pki.layout import Layout
 from pki.ledger import Ledger, open_ledger
 from pki.policy import read_policy
-from pki.signing import Order, sign_and_record
+from pki.signing import Order, check_clock, sign_and_record
 from pki.storage import exclusive
 
 
@@ -85,6 +85,7 @@ def preview(
 
     Raises:
         NoAuthorityError: there is no CA in the directory.
+        ClockBehindError: the clock is behind the newest entry of the ledger.
     """
     layout.check_complete()
     with open_ledger(layout.ledger) as ledger:
@@ -109,6 +110,7 @@ def trust_bundle(layout: Layout) -> x509.Certificate:
 
 
 def _open_desk(layout: Layout, ledger: Ledger, now: datetime, run_id: str) -> Desk:
+    check_clock(ledger, now)
     return Desk(
         policy=read_policy(layout.policy.read_bytes()),
         ledger=ledger,

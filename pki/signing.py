@@ -72,27 +72,36 @@ def place_order(
     return Order(builder, planned)
 
 
+def check_clock(ledger: Ledger, now: datetime) -> None:
+    """Return if `now` is not before the newest entry.
+
+    Raises:
+        ClockBehindError: it is. A clock that went back would make certificates that
+            are valid before, and after, they should be.
+    """
+    newest = ledger.newest_moment()
+    if newest and now < newest:
+        raise ClockBehindError(
+            "the clock is behind the ledger, whose newest entry is of "
+            f"{clock.to_text(newest)}: set it before signing"
+        )
+
+
 def sign_and_record(
     ledger: Ledger, orders: Sequence[Order], key: ec.EllipticCurvePrivateKey
 ) -> list[x509.Certificate]:
-    """Return the signed certificates, in the order of `orders`.
+    """Return the signed certificates, in the order of `orders`: one or more.
 
     Two commits for the whole batch, whatever its size: the plans, so that no serial
     is lost if the machine stops while the key is in use; then all certificates.
 
     Raises:
-        ClockBehindError: an order is older than the newest entry. A clock that went
-            back would make certificates that begin before the CA's own records.
+        ClockBehindError: an order is older than the newest entry.
         SerialTakenError: the issuer has given one of the serials before.
     """
-    newest = ledger.newest_moment()
-    if newest and any(
-        order.planned.recorded_at < clock.to_text(newest) for order in orders
-    ):
-        raise ClockBehindError(
-            f"the clock is behind the ledger, which was written at "
-            f"{clock.to_text(newest)}: set it before signing"
-        )
+    # The one form of a moment sorts as text.
+    oldest = min(order.planned.recorded_at for order in orders)
+    check_clock(ledger, clock.from_text(oldest))
     with ledger.transaction():
         for order in orders:
             ledger.append(order.planned)
@@ -101,10 +110,6 @@ def sign_and_record(
         for order, certificate in zip(orders, signed, strict=True):
             ledger.append(_issued(order.planned, certificate))
     return signed
-
-
-def _moment(order: Order) -> datetime:
-    return clock.from_text(order.planned.recorded_at)
 
 
 def _issued(planned: Entry, certificate: x509.Certificate) -> Entry:

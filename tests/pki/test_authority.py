@@ -1,0 +1,176 @@
+"""Issuing a batch: one opening of the key, one lock, everything recorded."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from pki import authority, clock
+from pki.decision import Request, Verdict
+from pki.identity import names_of
+from pki.keys import WrongPassphraseError
+from pki.layout import NoAuthorityError
+from pki.ledger import open_ledger
+from pki.signing import ClockBehindError
+from pki.trust import TrustBundle, verify_chain
+from tests.pki.builders import ISSUING_PASSPHRASE, NAMES, Ca, csr, p256
+
+ORDERS = "orders@localhost"
+STOCK = "stock@localhost"
+
+
+def no_passphrase() -> bytes:
+    """Fail where no passphrase may be asked for."""
+    pytest.fail("the passphrase was asked for")
+
+
+def issue(
+    ca: Ca, *requests: Request, passphrase: Callable[[], bytes]
+) -> authority.Batch:
+    """Issue with another passphrase than the builder's."""
+    return authority.issue(ca.layout, requests, passphrase=passphrase, run_id="run")
+
+
+def test_issued_certificate_is_trusted(ca: Ca) -> None:
+    """It has the policy's names and a path to the root."""
+    batch = ca.issue((ORDERS, csr()))
+    (answer,) = batch.answers
+    assert answer.verdict is Verdict.ISSUED
+    assert answer.certificate
+    assert names_of(answer.certificate) == NAMES
+    verify_chain(
+        [answer.certificate, batch.issuing],
+        TrustBundle("shop.internal", (batch.root,)),
+        now=clock.utc_now(),
+    )
+
+
+def test_everything_issued_is_in_the_ledger(ca: Ca) -> None:
+    """Planned and issued, under the identity, with the run that asked."""
+    (answer,) = ca.issue((ORDERS, csr())).answers
+    assert answer.certificate
+    with open_ledger(ca.layout.ledger) as ledger:
+        mine = [entry for entry in ledger.entries() if entry.identity == ORDERS]
+    assert [entry.event for entry in mine] == ["planned", "issued"]
+    for entry in mine:
+        assert entry.serial == f"{answer.certificate.serial_number:x}"
+        assert entry.run_id == "issuing"
+        assert entry.spiffe_id == str(NAMES.spiffe_id)
+
+
+def test_batch_is_one_opening_and_two_commits(ca: Ca) -> None:
+    """However many requests there are, the key is opened once."""
+    asked: list[int] = []
+
+    def passphrase() -> bytes:
+        asked.append(1)
+        return ISSUING_PASSPHRASE
+
+    batch = issue(
+        ca, Request(ORDERS, csr()), Request(STOCK, csr()), passphrase=passphrase
+    )
+    assert [answer.verdict for answer in batch.answers] == [Verdict.ISSUED] * 2
+    assert asked == [1]
+    with open_ledger(ca.layout.ledger) as ledger:
+        events = [entry.event for entry in ledger.entries()][-4:]
+    assert events == ["planned", "planned", "issued", "issued"]
+
+
+def test_answers_keep_the_order_of_the_requests(ca: Ca) -> None:
+    """Refused, issued and reused stand where their requests stood."""
+    key = p256()
+    ca.issue((STOCK, csr(key)))
+    batch = ca.issue(("x@localhost", csr()), (ORDERS, csr()), (STOCK, csr(key)))
+    assert [(answer.identity, answer.verdict) for answer in batch.answers] == [
+        ("x@localhost", Verdict.REFUSED),
+        (ORDERS, Verdict.ISSUED),
+        (STOCK, Verdict.REUSED),
+    ]
+
+
+def test_nothing_to_sign_asks_for_no_passphrase(ca: Ca) -> None:
+    """Reused and refused requests leave the key closed and the ledger alone."""
+    key = p256()
+    ca.issue((ORDERS, csr(key)))
+    batch = issue(
+        ca,
+        Request(ORDERS, csr(key)),
+        Request("x@localhost", csr()),
+        passphrase=no_passphrase,
+    )
+    assert [answer.verdict for answer in batch.answers] == [
+        Verdict.REUSED,
+        Verdict.REFUSED,
+    ]
+
+
+def test_preview_records_nothing(ca: Ca) -> None:
+    """The check mode leaves the ledger as it is."""
+    with open_ledger(ca.layout.ledger) as ledger:
+        before = ledger.verify()
+    authority.preview(
+        ca.layout, [Request(ORDERS, csr())], run_id="run", now=clock.utc_now()
+    )
+    with open_ledger(ca.layout.ledger) as ledger:
+        assert ledger.verify() == before
+
+
+def test_wrong_passphrase_issues_nothing(ca: Ca) -> None:
+    """The batch fails as a whole, and nothing is recorded."""
+    with pytest.raises(WrongPassphraseError):
+        issue(ca, Request(ORDERS, csr()), passphrase=lambda: b"another passphrase")
+    with open_ledger(ca.layout.ledger) as ledger:
+        assert ledger.newest_issued(ORDERS) is None
+        assert ledger.verify().entries == 4
+
+
+def test_clock_behind_the_ledger_issues_nothing(ca: Ca) -> None:
+    """A clock that went back an hour is found before the signature."""
+    with pytest.raises(ClockBehindError):
+        authority.issue(
+            ca.layout,
+            [Request(ORDERS, csr())],
+            passphrase=lambda: ISSUING_PASSPHRASE,
+            run_id="run",
+            now=lambda: clock.utc_now() - timedelta(hours=1),
+        )
+
+
+def test_foreign_issuing_key_signs_nothing(ca: Ca) -> None:
+    """A key that does not belong to the certificate beside it is not used."""
+    other = Ca.found(ca.layout.directory.with_name("other"))
+    other.layout.sealed_key("issuing").replace(ca.layout.sealed_key("issuing"))
+    with pytest.raises(authority.WrongIssuingKeyError):
+        ca.issue((ORDERS, csr()))
+
+
+def test_missing_ca_issues_nothing(ca: Ca) -> None:
+    """Without a root there is nothing to issue under."""
+    ca.layout.certificate("root").unlink()
+    with pytest.raises(NoAuthorityError):
+        ca.issue((ORDERS, csr()))
+    with pytest.raises(NoAuthorityError):
+        authority.trust_bundle(ca.layout)
+
+
+def test_trust_bundle_is_the_root(ca: Ca) -> None:
+    """Everyone trusts the root, never the issuing CA."""
+    root = authority.trust_bundle(ca.layout)
+    assert root == ca.issue().root
+    assert root.issuer == root.subject
+
+
+def test_leaf_ends_with_its_issuer(ca: Ca) -> None:
+    """A day before the issuing CA's end, a service gets what is left."""
+    issuing = ca.issue().issuing
+    now = issuing.not_valid_after_utc - timedelta(hours=3)
+    batch = authority.issue(
+        ca.layout,
+        [Request(ORDERS, csr())],
+        passphrase=lambda: ISSUING_PASSPHRASE,
+        run_id="run",
+        now=lambda: now,
+    )
+    (answer,) = batch.answers
+    assert answer.certificate
+    assert answer.certificate.not_valid_after_utc == issuing.not_valid_after_utc

@@ -1,0 +1,140 @@
+"""The one place that signs: planned, signed, recorded, and only then given out."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from pki import profiles, signing
+from pki.ledger import Event, SerialTakenError, create_ledger, open_ledger
+from pki.lint import LintError
+from tests.pki.builders import NAMES, NOW, Forge, p256
+
+HOLDER = signing.Holder(
+    kind="service",
+    identity="orders@localhost",
+    spiffe_id=str(NAMES.spiffe_id),
+    spki_sha256="aa",
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Return an empty ledger."""
+    create_ledger(tmp_path / "ledger")
+    return tmp_path / "ledger"
+
+
+def order(forge: Forge, *, seconds_later: int = 0) -> signing.Order:
+    """Return an order for a service's certificate."""
+    now = NOW + timedelta(seconds=seconds_later)
+    builder = profiles.service(
+        p256().public_key(),
+        names=NAMES,
+        issuer=forge.issuing,
+        lifetime=timedelta(days=1),
+        now=now,
+    )
+    return signing.place_order(
+        builder, HOLDER, issuer=forge.issuing, now=now, run_id="run"
+    )
+
+
+def test_order_states_what_the_certificate_will_say(forge: Forge) -> None:
+    """Serial, issuer and life are known, and recorded, before the signature."""
+    placed = order(forge)
+    assert placed.planned.event is Event.PLANNED
+    assert placed.planned.issuer == "CN=shop.internal issuing CA"
+    assert placed.planned.not_before == "2026-11-22T17:30:16Z"
+    assert placed.planned.not_after == "2026-11-23T17:30:16Z"
+    assert placed.planned.certificate is None
+
+
+def test_order_for_a_wrong_certificate_is_not_taken(forge: Forge) -> None:
+    """The lint stands before the order."""
+    builder = profiles.root(
+        p256().public_key(),
+        trust_domain="shop.internal",
+        lifetime=timedelta(days=1),
+        now=NOW,
+    )
+    with pytest.raises(LintError):
+        signing.place_order(
+            builder, HOLDER, issuer=forge.issuing, now=NOW, run_id="run"
+        )
+
+
+def test_every_signed_certificate_is_planned_and_recorded(
+    forge: Forge, path: Path
+) -> None:
+    """All plans come before all certificates, and both name the same serials."""
+    orders = [order(forge), order(forge)]
+    with open_ledger(path) as ledger:
+        signed = signing.sign_and_record(ledger, orders, forge.issuing_key)
+        entries = list(ledger.entries())
+        assert ledger.verify().issued == 2
+    serials = [f"{certificate.serial_number:x}" for certificate in signed]
+    assert [entry.serial for entry in entries] == serials * 2
+    assert [entry.event for entry in entries] == ["planned"] * 2 + ["issued"] * 2
+    for certificate in signed:
+        certificate.verify_directly_issued_by(forge.issuing)
+
+
+def test_recorded_bytes_are_those_given_out(forge: Forge, path: Path) -> None:
+    """The ledger holds the certificate itself."""
+    with open_ledger(path) as ledger:
+        (signed,) = signing.sign_and_record(ledger, [order(forge)], forge.issuing_key)
+        entry = ledger.newest_issued("orders@localhost")
+    assert entry
+    pem = signed.public_bytes(serialization.Encoding.PEM).decode()
+    assert entry.certificate == "".join(pem.splitlines()[1:-1])
+
+
+def test_clock_behind_the_ledger_signs_nothing(forge: Forge, path: Path) -> None:
+    """One second behind the newest entry is enough; nothing is planned either."""
+    with open_ledger(path) as ledger:
+        signing.sign_and_record(
+            ledger, [order(forge, seconds_later=1)], forge.issuing_key
+        )
+        with pytest.raises(signing.ClockBehindError, match="2026-11-22T17:35:17Z"):
+            signing.sign_and_record(ledger, [order(forge)], forge.issuing_key)
+        assert ledger.verify().entries == 2
+
+
+def test_same_second_is_not_behind(forge: Forge, path: Path) -> None:
+    """Two batches within one second are both signed."""
+    with open_ledger(path) as ledger:
+        for _ in range(2):
+            signing.sign_and_record(ledger, [order(forge)], forge.issuing_key)
+        assert ledger.verify().issued == 2
+
+
+def test_serial_given_before_is_not_signed(forge: Forge, path: Path) -> None:
+    """The same order twice: the collision is found in the transaction of the plan."""
+    placed = order(forge)
+    with open_ledger(path) as ledger:
+        signing.sign_and_record(ledger, [placed], forge.issuing_key)
+        with pytest.raises(SerialTakenError):
+            signing.sign_and_record(ledger, [order(forge), placed], forge.issuing_key)
+        assert ledger.verify().entries == 2
+
+
+def test_key_signs_only_after_the_plan_is_durable(forge: Forge, path: Path) -> None:
+    """At the moment of signing another connection sees the plan."""
+    seen: list[int] = []
+    placed = order(forge)
+    builder = placed.builder
+
+    class Watching:
+        """A builder that looks at the ledger when it is asked to sign."""
+
+        def sign(self, *args: object) -> object:
+            with open_ledger(path) as other:
+                seen.append(other.verify().entries)
+            return builder.sign(*args)  # type: ignore[arg-type]  # passed through
+
+    object.__setattr__(placed, "builder", Watching())
+    with open_ledger(path) as ledger:
+        signing.sign_and_record(ledger, [placed], forge.issuing_key)
+    assert seen == [1]
