@@ -11,6 +11,7 @@ expected, and a chain of signatures to its own bundle. That the certificate is i
 is for the peer to judge, and that the bundle is the right one for whoever installed it.
 """
 
+import os
 import stat
 import time
 from base64 import urlsafe_b64encode
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -186,6 +188,13 @@ def _read(path: Path) -> bytes:
         raise MissingFileError(f"{path}: {error.strerror}") from error
 
 
+def _stat(path: Path) -> os.stat_result:
+    try:
+        return path.stat()
+    except OSError as error:
+        raise MissingFileError(f"{path}: {error.strerror}") from error
+
+
 def _certificates(path: Path) -> list[x509.Certificate]:
     """Return the certificates in the file, at least one."""
     try:
@@ -196,18 +205,26 @@ def _certificates(path: Path) -> list[x509.Certificate]:
 
 def _check_key(path: Path, leaf: x509.Certificate) -> None:
     """Check that the key is private to its owner and belongs to `leaf`."""
-    pem = _read(path)
-    mode = stat.S_IMODE(path.stat().st_mode)
+    mode = stat.S_IMODE(_stat(path).st_mode)
     if mode & _PERMITTED_TO_OTHERS:
         raise ExposedKeyError(f"{path}: mode {mode:04o}, 0600 is needed")
     try:
-        key = load_pem_private_key(pem, password=None)
+        key = load_pem_private_key(_read(path), password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         # The cause is left out: it may quote what it could not parse.
         raise UnreadableFileError(f"{path}: no unencrypted PEM key") from None
-    spki = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
-    if key.public_key().public_bytes(*spki) != leaf.public_key().public_bytes(*spki):
+    try:
+        certified = _spki(leaf)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise UnreadableFileError(f"{CERTIFICATE}: key of no known kind") from error
+    if _spki(key) != certified:
         raise WrongKeyError(f"{path}: does not belong to {CERTIFICATE} beside it")
+
+
+def _spki(holder: PrivateKeyTypes | x509.Certificate) -> bytes:
+    return holder.public_key().public_bytes(
+        Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+    )
 
 
 def _check_name(leaf: x509.Certificate, expected: SpiffeId) -> None:
@@ -238,6 +255,6 @@ def _check_chain(
 def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True

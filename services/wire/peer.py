@@ -48,6 +48,12 @@ class UnreadableNameError(PeerError):
     code = "certificate_unreadable"
 
 
+class AuthorityAsPeerError(PeerError):
+    """The certificate may sign others, so it may not speak for itself."""
+
+    code = "certificate_of_authority"
+
+
 class WrongTrustDomainError(PeerError):
     """The peer belongs to another trust domain."""
 
@@ -71,6 +77,7 @@ def peer_of(scope: Mapping[str, Any], *, trust_domain: str, now: datetime) -> Pe
     Raises:
         NoCertificateError: no TLS, or no certificate.
         UnreadableNameError: the certificate names not exactly one workload.
+        AuthorityAsPeerError: it belongs to a certification authority.
         WrongTrustDomainError: it names one of another domain than `trust_domain`.
         ExpiredCertificateError: the certificate's time is over at `now`.
     """
@@ -93,11 +100,7 @@ def peer_of(scope: Mapping[str, Any], *, trust_domain: str, now: datetime) -> Pe
 @lru_cache(maxsize=_REMEMBERED)
 def _parse(der: bytes) -> Peer:
     """Read a certificate; the same bytes come with each request of a connection."""
-    try:
-        certificate = x509.load_der_x509_certificate(der)
-        spiffe_id = spiffe_id_of(certificate)
-    except (ValueError, IdentityError) as error:
-        raise UnreadableNameError(f"the peer's certificate: {error}") from error
+    certificate, spiffe_id = workload_of(der)
     return Peer(
         certificate=certificate,
         spiffe_id=spiffe_id,
@@ -105,3 +108,26 @@ def _parse(der: bytes) -> Peer:
         serial=certificate.serial_number,
         not_after=certificate.not_valid_after_utc,
     )
+
+
+def workload_of(verified: bytes) -> tuple[x509.Certificate, SpiffeId]:
+    """Return the leaf that TLS has verified, and the one workload it names.
+
+    OpenSSL asks whether a certificate may be a client's or a server's, and lets a CA's
+    own pass as such; X509-SVID.md, sections 3 to 5, does not.
+
+    Raises:
+        UnreadableNameError: it names not exactly one workload.
+        AuthorityAsPeerError: it is a CA's, or its key may sign certificates.
+    """
+    try:
+        certificate = x509.load_der_x509_certificate(verified)
+        spiffe_id = spiffe_id_of(certificate)
+    except (ValueError, IdentityError) as error:
+        raise UnreadableNameError(f"the peer's certificate: {error}") from error
+    # The extensions can be read: the name was found among them.
+    for extension in certificate.extensions:
+        match extension.value:
+            case x509.BasicConstraints(ca=True) | x509.KeyUsage(key_cert_sign=True):
+                raise AuthorityAsPeerError(f"{spiffe_id} shows a CA's certificate")
+    return certificate, spiffe_id

@@ -18,11 +18,10 @@ import logging
 import ssl
 from typing import Any, Literal, Self
 
-from cryptography import x509
-
-from pki.identity import IdentityError, SpiffeId, spiffe_id_of
+from pki.identity import SpiffeId
 from services import log
 from services.wire.generation import Generation, LiveIdentity
+from services.wire.peer import PeerError, workload_of
 
 Minimum = Literal["1.2", "1.3"]
 
@@ -177,11 +176,11 @@ def _check_server(der: bytes | None, expected: SpiffeId) -> None:
     """Check that the verified certificate is that of the service which was meant.
 
     Raises:
-        ssl.SSLCertVerificationError: it names another, or none.
+        ssl.SSLCertVerificationError: it names another, or no workload.
     """
     try:
-        found = spiffe_id_of(x509.load_der_x509_certificate(der or b""))
-    except (ValueError, IdentityError) as error:
+        _, found = workload_of(der or b"")
+    except PeerError as error:
         raise ssl.SSLCertVerificationError(1, f"expected {expected}: {error}") from None
     if found != expected:
         raise ssl.SSLCertVerificationError(

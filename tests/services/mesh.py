@@ -38,12 +38,10 @@ from pki.identity import SpiffeId
 from services.wire.generation import Generation, LiveIdentity
 from services.wire.server import Loop, Parser, Server, server
 from services.wire.tls import Minimum
+from tests.services.profiles import authority_key, builder, key_usage
 
 TRUST_DOMAIN = "shop.internal"
 _HOUR = timedelta(hours=1)
-
-_basic = x509.BasicConstraints
-_key_id = x509.SubjectKeyIdentifier.from_public_key
 
 
 def now() -> datetime:
@@ -116,6 +114,8 @@ class Mesh:
         not_before: datetime | None = None,
         not_after: datetime | None = None,
         key: ec.EllipticCurvePrivateKey | None = None,
+        authority: bool = False,
+        signs: bool = False,
         usages: Sequence[x509.ObjectIdentifier] = (
             ExtendedKeyUsageOID.SERVER_AUTH,
             ExtendedKeyUsageOID.CLIENT_AUTH,
@@ -129,19 +129,21 @@ class Mesh:
         key = key or ec.generate_private_key(ec.SECP256R1())
         names: list[x509.GeneralName] = [x509.DNSName(name) for name in dns_names]
         names += [x509.UniformResourceIdentifier(uri) for uri in uris]
-        builder = (
-            _builder(x509.Name([]), key.public_key(), self.issuing.subject)
+        unsigned = (
+            builder(x509.Name([]), key.public_key(), self.issuing.subject)
             .not_valid_before(not_before or now() - timedelta(minutes=5))
             .not_valid_after(not_after or now() + _HOUR)
             .add_extension(x509.SubjectAlternativeName(names), critical=True)
             .add_extension(
-                x509.BasicConstraints(ca=False, path_length=None), critical=True
+                x509.BasicConstraints(ca=authority, path_length=None), critical=True
             )
-            .add_extension(_key_usage(digital_signature=True), critical=True)
+            .add_extension(
+                key_usage(digital_signature=True, key_cert_sign=signs), critical=True
+            )
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-            .add_extension(_authority_key(self._issuing_key), critical=False)
+            .add_extension(authority_key(self._issuing_key), critical=False)
         )
-        certificate = builder.sign(self._issuing_key, hashes.SHA256())
+        certificate = unsigned.sign(self._issuing_key, hashes.SHA256())
         return Leaf(key, certificate, self.issuing)
 
     def _authority(
@@ -153,23 +155,23 @@ class Mesh:
         subject = x509.Name(
             [x509.NameAttribute(NameOID.COMMON_NAME, f"{self.trust_domain} {name}")]
         )
-        builder = (
-            _builder(subject, key.public_key(), issuer.subject if issuer else subject)
+        unsigned = (
+            builder(subject, key.public_key(), issuer.subject if issuer else subject)
             .not_valid_before(now() - 24 * _HOUR)
             .not_valid_after(now() + 24 * _HOUR)
             .add_extension(
                 x509.BasicConstraints(ca=True, path_length=0 if issuer else 1),
                 critical=True,
             )
-            .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
-            .add_extension(_authority_key(self._root_key), critical=False)
+            .add_extension(key_usage(key_cert_sign=True, crl_sign=True), critical=True)
+            .add_extension(authority_key(self._root_key), critical=False)
         )
         if issuer:
             permitted = [x509.DNSName(self.trust_domain), x509.DNSName("localhost")]
-            builder = builder.add_extension(
+            unsigned = unsigned.add_extension(
                 x509.NameConstraints(permitted, None), critical=True
             )
-        return builder.sign(self._root_key, hashes.SHA256())
+        return unsigned.sign(self._root_key, hashes.SHA256())
 
 
 @dataclass
@@ -296,41 +298,3 @@ def serve(
         thread.join(10)
     assert not thread.is_alive(), "the server did not stop"
     assert not failures, f"the server fell over: {failures[0]!r}"
-
-
-def _builder(
-    subject: x509.Name, public: ec.EllipticCurvePublicKey, issuer: x509.Name
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(public)
-        .serial_number(x509.random_serial_number())
-        .add_extension(
-            x509.SubjectKeyIdentifier.from_public_key(public), critical=False
-        )
-    )
-
-
-def _authority_key(key: ec.EllipticCurvePrivateKey) -> x509.AuthorityKeyIdentifier:
-    return x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key())
-
-
-def _key_usage(
-    *,
-    digital_signature: bool = False,
-    key_cert_sign: bool = False,
-    crl_sign: bool = False,
-) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=digital_signature,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=key_cert_sign,
-        crl_sign=crl_sign,
-        encipher_only=False,
-        decipher_only=False,
-    )

@@ -1,12 +1,14 @@
 """Tests of `services.wire.generation`: what counts as an identity, and when."""
 
 import logging
+import ssl
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -109,6 +111,18 @@ def test_a_key_of_another_certificate_is_refused(mesh: Mesh, orders: Instance) -
     """Key and certificate must belong together."""
     (orders.current / KEY).write_bytes(mesh.issue("orders").key_pem)
     with pytest.raises(WrongKeyError):
+        _ = orders.generation
+
+
+def test_a_certificate_with_a_key_of_no_known_kind_is_refused(
+    orders: Instance,
+) -> None:
+    """A curve that nobody knows is refused, not an error that nobody expects."""
+    file = orders.current / CERTIFICATE
+    p_256, unknown = (bytes.fromhex("06082a8648ce3d0301" + end) for end in ("07", "7f"))
+    der = x509.load_pem_x509_certificate(file.read_bytes()).public_bytes(Encoding.DER)
+    file.write_text(ssl.DER_cert_to_PEM_cert(der.replace(p_256, unknown)))
+    with pytest.raises(UnreadableFileError, match="key of no known kind"):
         _ = orders.generation
 
 

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from services.wire.generation import thumbprint
 from services.wire.peer import (
+    AuthorityAsPeerError,
     ExpiredCertificateError,
     NoCertificateError,
     PeerError,
@@ -98,6 +99,17 @@ def test_a_certificate_without_one_workload_is_no_peer(
         )
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [{"authority": True}, {"signs": True}],
+)
+def test_an_authority_is_no_peer(mesh: Mesh, fault: dict[str, Any]) -> None:
+    """What may certify others may not be one of them (X509-SVID, sections 4.1, 4.3)."""
+    leaf = mesh.issue("orders", **fault)
+    with pytest.raises(AuthorityAsPeerError):
+        peer_of(scope_of(leaf), trust_domain=TRUST_DOMAIN, now=now())
+
+
 def test_bytes_that_are_no_certificate_are_no_peer() -> None:
     """What cannot be parsed cannot be named."""
     scope = {"type": "http", "extensions": {"tls": {"client_cert": b"\x30\x00"}}}
@@ -115,4 +127,4 @@ def test_another_trust_domain_is_no_peer(mesh: Mesh) -> None:
 def test_each_refusal_has_its_own_code() -> None:
     """The codes tell the refusals apart in a caller's answer or a log."""
     codes = {error.code for error in PeerError.__subclasses__()}
-    assert len(codes) == len(PeerError.__subclasses__()) == 4
+    assert len(codes) == len(PeerError.__subclasses__()) == 5
