@@ -5,18 +5,23 @@ commands come here.
 """
 
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from pki import clock
-from pki.authority import Batch
-from pki.decision import Answer, Verdict
-from pki.founding import State
-from pki.ledger import Entry, VerifiedLedger
+
+if TYPE_CHECKING:  # reading the ledger must not load what signs
+    from pki.authority import Batch
+    from pki.decision import Answer
+    from pki.founding import State
+    from pki.ledger import Entry, VerifiedLedger
+
+_CHANGING = {"issued", "would_issue"}
 
 
-def founding(before: State, after: State) -> dict[str, object]:
+def founding(before: "State", after: "State") -> dict[str, object]:
     """Return what `init` says: what was made, and what there is now."""
     return {
         "changed": bool(before.missing) or before.policy_changed,
@@ -27,11 +32,10 @@ def founding(before: State, after: State) -> dict[str, object]:
     }
 
 
-def batch(answered: Batch) -> dict[str, object]:
+def batch(answered: "Batch") -> dict[str, object]:
     """Return what `issue` says: a verdict for each request, and the trust bundle."""
-    changing = {Verdict.ISSUED, Verdict.WOULD_ISSUE}
     return {
-        "changed": any(answer.verdict in changing for answer in answered.answers),
+        "changed": any(answer.verdict in _CHANGING for answer in answered.answers),
         "results": [_answer(answer, answered.issuing) for answer in answered.answers],
         "trust_bundle": pem(answered.root),
     }
@@ -42,12 +46,12 @@ def bundle(root: x509.Certificate) -> dict[str, object]:
     return {"trust_bundle": pem(root), "sha256": _sha256(root)}
 
 
-def verified(ledger: VerifiedLedger) -> dict[str, object]:
+def verified(ledger: "VerifiedLedger") -> dict[str, object]:
     """Return what `ledger verify` says of a whole chain."""
     return {"ok": True, **asdict(ledger)}
 
 
-def entry(line: Entry) -> dict[str, object]:
+def entry(line: "Entry") -> dict[str, object]:
     """Return one line of `ledger list`: all but the certificate itself."""
     stated = asdict(line)
     del stated["certificate"]
@@ -59,7 +63,7 @@ def pem(certificate: x509.Certificate) -> str:
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
-def _answer(answer: Answer, issuing: x509.Certificate) -> dict[str, object]:
+def _answer(answer: "Answer", issuing: x509.Certificate) -> dict[str, object]:
     certificate, refusal = answer.certificate, answer.refusal
     return {
         "identity": answer.identity,

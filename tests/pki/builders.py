@@ -103,9 +103,14 @@ class Ca:
     layout: Layout
 
     @classmethod
+    def at(cls, directory: Path) -> "Ca":
+        """Return the CA that is there already."""
+        return cls(Layout(directory))
+
+    @classmethod
     def found(cls, directory: Path, document: Mapping[str, Any] | None = None) -> "Ca":
         """Found it, or complete it."""
-        ca = cls(Layout(directory))
+        ca = cls.at(directory)
         ca.complete(document)
         return ca
 

@@ -1,0 +1,148 @@
+"""Killed with SIGKILL at whatever step: nothing half-written, the next run heals."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from cryptography import x509
+
+from pki.decision import Verdict
+from pki.keys import unseal
+from pki.ledger import Entry, open_ledger
+from tests.pki.builders import (
+    ISSUING_PASSPHRASE,
+    ROOT_PASSPHRASE,
+    Ca,
+    csr,
+    policy_document,
+)
+from tests.pki.command import COMMAND
+
+PROJECT = Path(__file__).parents[3]
+
+
+def kill_at_every_step(*arguments: str | Path) -> int:
+    """Return how many runs there were, all but the last one killed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.pki.killing", *arguments],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout)
+
+
+def entries(ca: Ca) -> list[Entry]:
+    """Return the entries of a ledger that verifies."""
+    with open_ledger(ca.layout.ledger) as ledger:
+        ledger.verify()
+        return list(ledger.entries())
+
+
+def serials(listed: list[Entry], event: str) -> set[str]:
+    """Return the serials of all entries of one kind."""
+    return {entry.serial for entry in listed if entry.event == event}
+
+
+def test_founding_killed_anywhere_is_completed(tmp_path: Path) -> None:
+    """Keys that were made are kept, certificates are issued once, all files whole."""
+    runs = kill_at_every_step("found", tmp_path)
+    assert runs > 40
+    for step in range(1, runs + 1):
+        ca = Ca.at(tmp_path / str(step))
+        kept = {
+            path.name: path.read_bytes()
+            for path in ca.layout.directory.glob("*.sealed")
+        }
+        _, state = ca.complete()
+        assert state.missing == ()
+        for name, content in kept.items():
+            assert (ca.layout.directory / name).read_bytes() == content
+        for purpose, passphrase in (
+            ("root", ROOT_PASSPHRASE),
+            ("issuing", ISSUING_PASSPHRASE),
+        ):
+            key = unseal(
+                ca.layout.sealed_key(purpose).read_bytes(), passphrase, purpose=purpose
+            )
+            pem = ca.layout.certificate(purpose).read_bytes()
+            certificate = x509.load_pem_x509_certificate(pem)
+            assert certificate.public_key() == key.public_key()
+        listed = entries(ca)
+        assert len(serials(listed, "issued")) == 2
+        assert serials(listed, "issued") <= serials(listed, "planned")
+        assert not list(ca.layout.directory.glob(".*"))
+
+
+def test_issuing_killed_anywhere_loses_no_serial(tmp_path: Path) -> None:
+    """The ledger verifies, and the same batch again is answered in full.
+
+    A certificate that was durable is given again; for one that was not, the plan of
+    its serial stays on record.
+    """
+    services = ["orders", "stock", "billing"]
+    requests = [(f"{name}@localhost", csr()) for name in services]
+    (tmp_path / "requests.json").write_text(json.dumps(requests))
+    Ca.found(tmp_path / "0", policy_document(services))
+    runs = kill_at_every_step("issue", tmp_path, tmp_path / "requests.json")
+    assert runs > 10
+    outcomes = set()
+    for step in range(1, runs + 1):
+        ca = Ca.at(tmp_path / str(step))
+        before = entries(ca)
+        batch = ca.issue(*requests)
+        after = entries(ca)
+        assert after[: len(before)] == before
+        verdicts = {answer.verdict for answer in batch.answers}
+        assert len(verdicts) == 1
+        assert verdicts <= {Verdict.ISSUED, Verdict.REUSED}
+        for answer in batch.answers:
+            assert answer.certificate
+            assert f"{answer.certificate.serial_number:x}" in serials(after, "issued")
+        assert serials(after, "issued") <= serials(after, "planned")
+        unfinished = serials(after, "planned") - serials(after, "issued")
+        outcomes.add((len(before), len(unfinished), *verdicts))
+    # Before the plan, between plan and certificates, and after both.
+    assert outcomes == {
+        (4, 0, Verdict.ISSUED),
+        (7, 3, Verdict.ISSUED),
+        (10, 0, Verdict.REUSED),
+    }
+
+
+def test_killed_command_is_run_again(tmp_path: Path) -> None:
+    """The real command with 200 requests, killed as soon as the plan is durable."""
+    services = [f"service-{number}" for number in range(200)]
+    ca = Ca.found(tmp_path / "ca", policy_document(services))
+    requests = [(f"{name}@localhost", csr()) for name in services]
+    document = {"requests": [{"identity": who, "csr": text} for who, text in requests]}
+    (tmp_path / "requests.json").write_text(json.dumps(document))
+    (tmp_path / "passphrase").write_bytes(ISSUING_PASSPHRASE)
+    with (
+        (tmp_path / "requests.json").open("rb") as given,
+        (tmp_path / "passphrase").open("rb") as passphrase,
+    ):
+        process = subprocess.Popen(
+            [
+                *(*COMMAND, "issue", "--directory", str(ca.layout.directory)),
+                *("--issuing-passphrase-fd", str(passphrase.fileno())),
+            ],
+            stdin=given,
+            stdout=subprocess.PIPE,
+            pass_fds=[passphrase.fileno()],
+        )
+        while process.poll() is None and len(entries(ca)) == 4:
+            pass
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    planned = serials(entries(ca), "planned")
+    assert len(planned) == 202
+    batch = ca.issue(*requests)
+    assert all(answer.certificate for answer in batch.answers)
+    after = entries(ca)
+    assert planned <= serials(after, "planned")
+    assert serials(after, "issued") <= serials(after, "planned")
