@@ -90,7 +90,9 @@ class CallbackModule(CallbackBase):
         """Remember what failed."""
         if not ignore_errors:
             task, said = parts_of(result)
-            self._fail(result, f"{task.get_name()}: {said.get('msg', 'failed')}")
+            # What a command has to say is on its standard error.
+            why = str(said.get("stderr") or said.get("msg") or "failed")
+            self._fail(result, f"{task.get_name()}: {why.strip().splitlines()[-1]}")
 
     def v2_runner_on_unreachable(self, result: Any) -> None:
         """Remember what could not be reached."""

@@ -2,7 +2,7 @@
 
 Called by `meaning`: `check_names` on the raw document (so that values can be built at
 all), `check` on the values. Order is the order of a reader's questions: hosts, names,
-ports, calls, lifetimes, drill.
+ports, calls, lifetimes, clients, drill.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def check(document: Document, topology: Topology) -> None:
     _check_audiences(document, topology)
     for name, service in topology.services.items():
         _check_calls(document, topology, ("services", name), name, service.calls)
-    _check_clients(document, topology)
     _check_lifetimes(document, topology)
+    _check_clients(document, topology)
     _check_drill(document, topology)
 
 

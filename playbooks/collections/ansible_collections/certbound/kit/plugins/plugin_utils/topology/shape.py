@@ -27,8 +27,7 @@ def check_shape(document: Document) -> None:
     Raises:
         TopologyError: it has not; of several mistakes, the first in the file is named.
     """
-    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
-    errors = list(Draft202012Validator(schema).iter_errors(document.data))
+    errors = list(Draft202012Validator(_schema()).iter_errors(document.data))
     if not errors:
         return
     # A misspelt key is also a missing one: the misspelling is what helps.
@@ -59,20 +58,40 @@ def _fault(error: ValidationError) -> tuple[KeyPath, str]:
         return (*key, unknown), f"unknown key, expected one of {', '.join(known)}"
     if error.validator == "required":
         needed = next(name for name in schema["required"] if name not in found)
-        of = schema.get("properties", {}).get(needed, {})
-        expected = of.get("description") or _described(of)
-        return (*key, needed), f"missing, expected {expected}"
-    expected = schema.get("description", error.message)
+        path = [*list(error.absolute_schema_path)[:-1], "properties", needed]
+        return (*key, needed), f"missing, expected {_expected([*path, '$ref', ''])}"
+    expected = _expected(list(error.absolute_schema_path))
     if "propertyNames" in error.absolute_schema_path:
         return (*key, str(found)), f"unusable name, expected {expected}"
     return key, f"got {_shown(found)}, expected {expected}"
 
 
-def _described(reference: dict[str, Any]) -> str:
-    """Return the description of the definition that `reference` points to."""
-    name = str(reference.get("$ref", "")).rpartition("/")[2]
-    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
-    return str(schema["$defs"].get(name, {}).get("description", "it"))
+def _expected(path: list[str | int]) -> str:
+    """Return the description that stands nearest above the end of `path`.
+
+    Where a part refers to a definition and both are described, its own words count:
+    they say what is meant here.
+    """
+    schema = _schema()
+    part: Any = schema
+    description = ""
+    own = None
+    for step in path[:-1]:
+        if step == "$ref":
+            if "$ref" not in part:
+                break
+            own = part.get("description")
+            part = schema["$defs"][part["$ref"].rpartition("/")[2]]
+        else:
+            part, own = part[step], None
+        if isinstance(part, dict):
+            description = own or part.get("description", description)
+    return str(description)
+
+
+def _schema() -> dict[str, Any]:
+    schema: dict[str, Any] = json.loads(SCHEMA.read_text(encoding="utf-8"))
+    return schema
 
 
 def _shown(value: Any) -> str:

@@ -1,0 +1,389 @@
+"""A topology file is read strictly: each mistake alone gets its own sentence."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.certbound.kit.plugins.plugin_utils.topology.document import (
+    TopologyError,
+    read_document,
+)
+from ansible_collections.certbound.kit.plugins.plugin_utils.topology.meaning import (
+    read_meaning,
+)
+from ansible_collections.certbound.kit.plugins.plugin_utils.topology.model import (
+    Topology,
+    in_words,
+)
+from ansible_collections.certbound.kit.plugins.plugin_utils.topology.shape import (
+    check_shape,
+)
+from jsonschema import Draft202012Validator
+
+Load = Callable[[str], Topology]
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Load:
+    """Return the reader of a topology given as text."""
+
+    def load(text: str) -> Topology:
+        path = tmp_path / "topology.yml"
+        path.write_text(text)
+        document = read_document(path)
+        check_shape(document)
+        return read_meaning(document)
+
+    return load
+
+
+def refusal(load: Load, text: str) -> str:
+    with pytest.raises(TopologyError) as caught:
+        load(text)
+    return str(caught.value).rpartition("/topology.yml")[2]
+
+
+def test_sample_is_read(load: Load, sample: str) -> None:
+    """The sample topology says what it seems to say."""
+    topology = load(sample)
+    assert list(topology.services) == ["storefront", "orders", "stock"]
+    assert topology.services["orders"].calls == {"stock": ("stock.read",)}
+    assert topology.services["orders"].audience == "https://orders.shop.internal"
+    assert in_words(topology.lifetimes.certificate) == "24h"
+
+
+def test_everything_with_a_default_may_be_left_out(load: Load) -> None:
+    """The shortest topology is filled with the defaults that the schema names."""
+    topology = load(
+        "version: 1\ntrust_domain: a.test\nhosts: {one.a.test: {address: 10.0.0.1}}\n"
+        "ca: {host: one.a.test}\ntoken_service: {hosts: [one.a.test], port: 1}\n"
+        "services: {s: {hosts: [one.a.test], port: 2, app: 'm:f', resource: /s, "
+        "scopes: [s.read]}}\n"
+    )
+    assert topology.issuer == "https://one.a.test:1"
+    assert topology.hosts["one.a.test"].dns == "one.a.test"
+    assert topology.services["s"].calls == {}
+    assert topology.drill is None
+
+
+def test_schema_is_one_and_describes_every_key(kit: Path) -> None:
+    """The schema is valid, and every key of the format has a description."""
+    schema = json.loads((kit / "schemas" / "topology.json").read_text())
+    Draft202012Validator.check_schema(schema)
+
+    def undescribed(part: dict[str, object], path: str) -> list[str]:
+        properties = part.get("properties", {})
+        assert isinstance(properties, dict)
+        missing = [
+            f"{path}.{name}"
+            for name, value in properties.items()
+            if not ({"description", "$ref"} & set(value))
+        ]
+        for name, value in properties.items():
+            missing += undescribed(value, f"{path}.{name}")
+        return missing
+
+    assert undescribed(schema, "") == []
+
+
+def test_schema_names_the_defaults_in_use(kit: Path, load: Load, sample: str) -> None:
+    """A default that the schema shows is the default that is used."""
+    schema = json.loads((kit / "schemas" / "topology.json").read_text())
+    shown = schema["properties"]["lifetimes"]["properties"]
+    data = yaml.safe_load(sample)
+    del data["lifetimes"]
+    lifetimes = load(yaml.safe_dump(data)).lifetimes
+    assert {name: part["default"] for name, part in shown.items()} == {
+        name: in_words(getattr(lifetimes, name)) for name in shown
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", ": the file is empty, expected a topology"),
+        ("a: [", "no YAML: "),
+        ("- a", "the whole file: got"),
+        ("a: &x 1\nb: *x", ":2: b: expected the value itself, not an alias"),
+        ("a: &x [*x]", "a[0]: expected the value itself, not an alias"),
+        ("on: 1", "key 'on' is no text, expected it in quotes"),
+        ("[a]: 1", "a key is a list or mapping, expected text"),
+        ('a: "b\\nc"', "holds a line break or the like"),
+        ("a: 1\na: 2", ":2: a: stands twice, first on line 1; expected once"),
+    ],
+)
+def test_what_is_no_plain_yaml_is_refused(load: Load, text: str, said: str) -> None:
+    """Broken, empty, aliased and doubled YAML is refused where it stands."""
+    assert said in refusal(load, text)
+
+
+def test_missing_file_is_named(tmp_path: Path) -> None:
+    """A topology that is not there is refused by its path."""
+    with pytest.raises(TopologyError, match="none.yml: No such file"):
+        read_document(tmp_path / "none.yml")
+
+
+def test_other_encoding_is_refused(tmp_path: Path) -> None:
+    """A file that is no UTF-8 text is refused as such."""
+    (tmp_path / "latin.yml").write_bytes(b"a: \xe9")
+    with pytest.raises(TopologyError, match="expected UTF-8 text"):
+        read_document(tmp_path / "latin.yml")
+
+
+# What is replaced in the sample, by what, and what is said then: the key, and the words.
+MISTAKES = {
+    "another version": ("version: 1", "version: 2", "version: got 2, expected 1"),
+    "a misspelt key": (
+        "port: 8443",
+        "prot: 8443",
+        "services.stock.prot: unknown key, expected one of app, audience, calls, hosts",
+    ),
+    "a missing key": (
+        "    port: 8443\n",
+        "",
+        "services.stock.port: missing, expected a TCP port, a whole number",
+    ),
+    "a port that is text": (
+        "port: 8443",
+        "port: http",
+        'services.stock.port: got "http", expected a TCP port',
+    ),
+    "a port that is no port": (
+        "port: 8443",
+        "port: 70000",
+        "services.stock.port: got 70000, expected a TCP port",
+    ),
+    "a service that is no label": (
+        "\n  stock:",
+        "\n  Stock_1:",
+        "services.Stock_1: unusable name, expected one DNS label",
+    ),
+    "a host that is no name": (
+        "\n  localhost: {",
+        "\n  Local_Host: {",
+        "hosts.Local_Host: unusable name, expected an inventory name",
+    ),
+    "a trust domain that is no name": (
+        "trust_domain: shop.internal",
+        "trust_domain: Shop.internal",
+        'trust_domain: got "Shop.internal", expected the SPIFFE trust domain',
+    ),
+    "no duration": (
+        "certificate: 24h",
+        "certificate: one day",
+        'lifetimes.certificate: got "one day", expected a duration',
+    ),
+    "a scope with a space": (
+        "scopes: [stock.read]",
+        "scopes: ['stock read']",
+        "services.stock.scopes[0]: got",
+    ),
+    "no scopes": (
+        "scopes: [stock.read]",
+        "scopes: []",
+        "services.stock.scopes: got [], expected a list of scopes",
+    ),
+    "a scope twice": (
+        "scopes: [stock.read]",
+        "scopes: [stock.read, stock.read]",
+        "services.stock.scopes: got",
+    ),
+    "a path without slash": (
+        "resource: /stock",
+        "resource: stock",
+        "services.stock.resource: got",
+    ),
+    "an app without factory": (
+        "services.samples.stock:create_app",
+        "services.samples.stock",
+        "services.stock.app: got",
+    ),
+    "an unknown binding": (
+        "binding: none\n    calls",
+        "binding: some\n    calls",
+        "clients.drill-bearer.binding: got",
+    ),
+    "an address that is none": (
+        "127.0.0.1",
+        "localhost",
+        "hosts.localhost.address: got 'localhost', expected an IP address",
+    ),
+    "an unknown CA host": (
+        "host: localhost\n",
+        "host: elsewhere\n",
+        "ca.host: 'elsewhere' is no host of this topology, expected one of localhost",
+    ),
+    "an unknown host": (
+        "hosts: [localhost]\n    port: 8443",
+        "hosts: [elsewhere]\n    port: 8443",
+        "services.stock.hosts[0]: 'elsewhere' is no host of this topology",
+    ),
+    "an unknown token service host": (
+        "hosts: [localhost]\n  port: 8440",
+        "hosts: [elsewhere]\n  port: 8440",
+        "token_service.hosts[0]: 'elsewhere' is no host",
+    ),
+    "a host with a service's name": (
+        "dns: localhost",
+        "dns: stock.shop.internal",
+        "hosts.localhost.dns: 'stock.shop.internal' is the name of service stock",
+    ),
+    "a service named as the token service": (
+        "\n  stock:",
+        "\n  token-service:",
+        "services.token-service: is the token service's own name",
+    ),
+    "an issuer elsewhere": (
+        "issuer: https://localhost:8440",
+        "issuer: https://example.test:8440",
+        "token_service.issuer: got 'https://example.test:8440', expected a name of",
+    ),
+    "an issuer at another port": (
+        "issuer: https://localhost:8440",
+        "issuer: https://localhost:8441",
+        "token_service.issuer: got 'https://localhost:8441'",
+    ),
+    "a port twice on a host": (
+        "port: 8443",
+        "port: 8442",
+        "services.stock.port: 8442 is the port of orders on host localhost already",
+    ),
+    "the token service's port": (
+        "port: 8443",
+        "port: 8440",
+        "services.stock.port: 8440 is the port of token_service on host localhost",
+    ),
+    "an audience twice": (
+        "resource: /stock",
+        "resource: /stock\n    audience: https://orders.shop.internal",
+        "services.stock.audience: 'https://orders.shop.internal' is the audience of",
+    ),
+    "a call to an unknown service": (
+        "stock: [stock.read]",
+        "stork: [stock.read]",
+        (
+            "services.orders.calls.stork: 'stork' is no other service of this topology, "
+            "expected one of stock, storefront"
+        ),
+    ),
+    "a call to oneself": (
+        "stock: [stock.read]",
+        "orders: [orders.read]",
+        "services.orders.calls.orders: 'orders' is no other service",
+    ),
+    "a scope that is not offered": (
+        "stock: [stock.read]",
+        "stock: [stock.write]",
+        (
+            "services.orders.calls.stock[0]: 'stock.write' is no scope that stock offers, "
+            "expected one of stock.read"
+        ),
+    ),
+    "a client with a service's name": (
+        "\n  drill-brief:",
+        "\n  orders:",
+        "clients.orders: is a service's name",
+    ),
+    "a client of nobody": (
+        "service: storefront\n    binding: none\n    calls",
+        "service: nobody\n    binding: none\n    calls",
+        "clients.drill-bearer.service: 'nobody' is no service",
+    ),
+    "a client's scope that is not offered": (
+        "lifetime: 2s\n    calls:\n      orders: [orders.read]\n\n",
+        "lifetime: 2s\n    calls:\n      orders: [orders.write]\n\n",
+        "clients.drill-brief.calls.orders[0]: 'orders.write' is no scope",
+    ),
+    "a client's token that lives too long": (
+        "service: storefront\n    lifetime: 2s",
+        "service: storefront\n    lifetime: 2h",
+        "clients.drill-brief.lifetime: expected at most 1h",
+    ),
+    "an issuing CA that outlives the root": (
+        "root: 3650d",
+        "root: 90d",
+        "lifetimes.issuing_ca: 180d is longer than the root lives, expected at most 90d",
+    ),
+    "a certificate that outlives its issuer": (
+        "certificate: 24h",
+        "certificate: 181d",
+        "lifetimes.certificate: 181d is longer than the issuing CA lives",
+    ),
+    "a token that lives too long": (
+        "token: 5m",
+        "token: 2h",
+        "lifetimes.token: 2h is longer than the certificate, or 1h, lives",
+    ),
+    "a renewal before the beginning": (
+        "renew_before: 8h",
+        "renew_before: 1435m",
+        (
+            "lifetimes.renew_before: 1435m and 5m of back-dating leave nothing of a "
+            "certificate's 24h"
+        ),
+    ),
+    "a victim that is no service": (
+        "victim: storefront",
+        "victim: nobody",
+        "drill.victim: 'nobody' is no service",
+    ),
+    "a target that the victim does not call": (
+        "target: orders",
+        "target: stock",
+        "drill.target: expected a service that storefront calls",
+    ),
+    "a thief who is the target": (
+        "thief: stock",
+        "thief: orders",
+        "drill.thief: expected a service besides victim and target",
+    ),
+    "a drill with an unknown client": (
+        "brief_client: drill-brief\n",
+        "brief_client: nobody\n",
+        "drill.brief_client: 'nobody' is no client",
+    ),
+    "a drill whose bearer token is bound": (
+        "bearer_client: drill-bearer\n",
+        "bearer_client: drill-brief\n",
+        "drill.bearer_client: expected a client of storefront with binding none",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_each_mistake_has_its_sentence(load: Load, sample: str, mistake: str) -> None:
+    """One mistake in the sample is refused with file, line, key and expectation."""
+    before, after, said = MISTAKES[mistake]
+    assert before in sample
+    text = sample.replace(before, after, 1)
+    message = refusal(load, text)
+    line, _, rest = message.removeprefix(":").partition(": ")
+    assert said in rest
+    assert "\n" not in message
+    assert 0 < int(line) <= len(text.splitlines())
+
+
+def test_line_is_that_of_the_key(load: Load, sample: str) -> None:
+    """The line named is the one that an editor should go to."""
+    text = sample.replace("stock: [stock.read]", "stork: [stock.read]")
+    line = refusal(load, text).removeprefix(":").partition(":")[0]
+    assert "stork" in text.splitlines()[int(line) - 1]
+
+
+def test_two_hosts_may_not_share_a_name(load: Load, sample: str) -> None:
+    """A name that two hosts have would let each stand in for the other."""
+    text = sample.replace(
+        "\n  localhost: {",
+        "\n  other: {address: 127.0.0.2, dns: localhost}\n  localhost: {",
+    )
+    assert "'localhost' is the name of host other" in refusal(load, text)
+
+
+def test_one_port_serves_on_two_hosts(load: Load, sample: str) -> None:
+    """Two hosts may use one port number, since their addresses differ."""
+    text = sample.replace(
+        "\n  localhost: {", "\n  other: {address: 127.0.0.2}\n  localhost: {"
+    ).replace("hosts: [localhost]\n    port: 8443", "hosts: [other]\n    port: 8442")
+    assert load(text).services["stock"].hosts == ("other",)
