@@ -4,8 +4,11 @@ import json
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import pytest
 from cryptography import x509
 
 from pki.decision import Verdict
@@ -21,6 +24,18 @@ from tests.pki.builders import (
 from tests.pki.command import COMMAND
 
 PROJECT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Return an empty directory, in memory where there is one.
+
+    A killed process loses nothing that the kernel has, so the disk's own slowness adds
+    nothing to these tests but time.
+    """
+    memory = Path("/dev/shm")  # noqa: S108 - a directory of its own below it
+    with TemporaryDirectory(dir=memory if memory.is_dir() else None) as directory:
+        yield Path(directory)
 
 
 def kill_at_every_step(*arguments: str | Path) -> int:
@@ -48,12 +63,12 @@ def serials(listed: list[Entry], event: str) -> set[str]:
     return {entry.serial for entry in listed if entry.event == event}
 
 
-def test_founding_killed_anywhere_is_completed(tmp_path: Path) -> None:
+def test_founding_killed_anywhere_is_completed(place: Path) -> None:
     """Keys that were made are kept, certificates are issued once, all files whole."""
-    runs = kill_at_every_step("found", tmp_path)
+    runs = kill_at_every_step("found", place)
     assert runs > 40
     for step in range(1, runs + 1):
-        ca = Ca.at(tmp_path / str(step))
+        ca = Ca.at(place / str(step))
         kept = {
             path.name: path.read_bytes()
             for path in ca.layout.directory.glob("*.sealed")
@@ -78,7 +93,7 @@ def test_founding_killed_anywhere_is_completed(tmp_path: Path) -> None:
         assert not list(ca.layout.directory.glob(".*"))
 
 
-def test_issuing_killed_anywhere_loses_no_serial(tmp_path: Path) -> None:
+def test_issuing_killed_anywhere_loses_no_serial(place: Path) -> None:
     """The ledger verifies, and the same batch again is answered in full.
 
     A certificate that was durable is given again; for one that was not, the plan of
@@ -86,13 +101,13 @@ def test_issuing_killed_anywhere_loses_no_serial(tmp_path: Path) -> None:
     """
     services = ["orders", "stock", "billing"]
     requests = [(f"{name}@localhost", csr()) for name in services]
-    (tmp_path / "requests.json").write_text(json.dumps(requests))
-    Ca.found(tmp_path / "0", policy_document(services))
-    runs = kill_at_every_step("issue", tmp_path, tmp_path / "requests.json")
+    (place / "requests.json").write_text(json.dumps(requests))
+    Ca.found(place / "0", policy_document(services))
+    runs = kill_at_every_step("issue", place, place / "requests.json")
     assert runs > 10
     outcomes = set()
     for step in range(1, runs + 1):
-        ca = Ca.at(tmp_path / str(step))
+        ca = Ca.at(place / str(step))
         before = entries(ca)
         batch = ca.issue(*requests)
         after = entries(ca)
@@ -114,17 +129,17 @@ def test_issuing_killed_anywhere_loses_no_serial(tmp_path: Path) -> None:
     }
 
 
-def test_killed_command_is_run_again(tmp_path: Path) -> None:
+def test_killed_command_is_run_again(place: Path) -> None:
     """The real command with 200 requests, killed as soon as the plan is durable."""
     services = [f"service-{number}" for number in range(200)]
-    ca = Ca.found(tmp_path / "ca", policy_document(services))
+    ca = Ca.found(place / "ca", policy_document(services))
     requests = [(f"{name}@localhost", csr()) for name in services]
     document = {"requests": [{"identity": who, "csr": text} for who, text in requests]}
-    (tmp_path / "requests.json").write_text(json.dumps(document))
-    (tmp_path / "passphrase").write_bytes(ISSUING_PASSPHRASE)
+    (place / "requests.json").write_text(json.dumps(document))
+    (place / "passphrase").write_bytes(ISSUING_PASSPHRASE)
     with (
-        (tmp_path / "requests.json").open("rb") as given,
-        (tmp_path / "passphrase").open("rb") as passphrase,
+        (place / "requests.json").open("rb") as given,
+        (place / "passphrase").open("rb") as passphrase,
     ):
         process = subprocess.Popen(
             [
