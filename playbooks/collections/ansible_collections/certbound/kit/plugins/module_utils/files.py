@@ -12,13 +12,22 @@ PRIVATE_FILE = 0o600
 
 
 def ensure_private_directory(path: str, *, check: bool = False) -> bool:
-    """Make `path` a directory of mode 0700; return whether that changed anything."""
+    """Make `path` a directory of mode 0700; return whether that changed anything.
+
+    Parents that are missing are made likewise; those that are there stay as they are.
+    """
     if not os.path.isdir(path):
         if not check:
-            os.makedirs(path, mode=PRIVATE_DIRECTORY)
+            _ensure_parent(os.path.dirname(os.path.abspath(path)))
+            os.mkdir(path, PRIVATE_DIRECTORY)
             os.chmod(path, PRIVATE_DIRECTORY)
         return True
     return _ensure_mode(path, PRIVATE_DIRECTORY, check=check)
+
+
+def _ensure_parent(path: str) -> None:
+    if not os.path.isdir(path):
+        ensure_private_directory(path)
 
 
 def ensure_private_file(path: str, *, check: bool = False) -> bool:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .document import Document, KeyPath
 
 BACK_DATING = timedelta(minutes=5)  # `pki` dates a certificate back, within its life
+_SHORTEST = 2 * BACK_DATING  # what `pki` takes as a life
 _LONGEST_TOKEN = timedelta(hours=1)  # what the token service takes in a configuration
 
 
@@ -177,6 +178,11 @@ def _check_clients(document: Document, topology: Topology) -> None:
 
 def _check_lifetimes(document: Document, topology: Topology) -> None:
     lives = topology.lifetimes
+    if lives.certificate < _SHORTEST:
+        raise document.refuse(
+            ("lifetimes", "certificate"),
+            f"got {in_words(lives.certificate)}, expected {in_words(_SHORTEST)} or more",
+        )
     for name, limit, above in (
         ("issuing_ca", lives.root, "root"),
         ("certificate", lives.issuing_ca, "issuing CA"),

@@ -59,15 +59,15 @@ def _fault(error: ValidationError) -> tuple[KeyPath, str]:
     if error.validator == "required":
         needed = next(name for name in schema["required"] if name not in found)
         path = [*list(error.absolute_schema_path)[:-1], "properties", needed]
-        return (*key, needed), f"missing, expected {_expected([*path, '$ref', ''])}"
-    expected = _expected(list(error.absolute_schema_path))
+        return (*key, needed), f"missing, expected {_expected(path)}"
+    expected = _expected(list(error.absolute_schema_path)[:-1])
     if "propertyNames" in error.absolute_schema_path:
         return (*key, str(found)), f"unusable name, expected {expected}"
     return key, f"got {_shown(found)}, expected {expected}"
 
 
 def _expected(path: list[str | int]) -> str:
-    """Return the description that stands nearest above the end of `path`.
+    """Return the description of the schema's part at `path`, or of the next above.
 
     Where a part refers to a definition and both are described, its own words count:
     they say what is meant here.
@@ -75,17 +75,14 @@ def _expected(path: list[str | int]) -> str:
     schema = _schema()
     part: Any = schema
     description = ""
-    own = None
-    for step in path[:-1]:
-        if step == "$ref":
-            if "$ref" not in part:
-                break
-            own = part.get("description")
-            part = schema["$defs"][part["$ref"].rpartition("/")[2]]
-        else:
-            part, own = part[step], None
+    for step in path:
+        part = part[step]
+        while isinstance(part, dict) and "$ref" in part:
+            definition = schema["$defs"][part["$ref"].rpartition("/")[2]]
+            own = {name: value for name, value in part.items() if name != "$ref"}
+            part = definition | own
         if isinstance(part, dict):
-            description = own or part.get("description", description)
+            description = part.get("description", description)
     return str(description)
 
 

@@ -1,0 +1,232 @@
+"""One mistake at a time in the sample topology, and what is said of it.
+
+Each: what is replaced, by what, and the key and expectation that are then named.
+"""
+
+MISTAKES = {
+    "another version": ("version: 1", "version: 2", "version: got 2, expected 1"),
+    "a misspelt key": (
+        "port: 8443",
+        "prot: 8443",
+        "services.stock.prot: unknown key, expected one of app, audience, calls, hosts",
+    ),
+    "a missing key": (
+        "    port: 8443\n",
+        "",
+        "services.stock.port: missing, expected a TCP port, a whole number",
+    ),
+    "a port that is text": (
+        "port: 8443",
+        "port: http",
+        'services.stock.port: got "http", expected a TCP port',
+    ),
+    "a port that is no port": (
+        "port: 8443",
+        "port: 70000",
+        "services.stock.port: got 70000, expected a TCP port",
+    ),
+    "a service that is no label": (
+        "\n  stock:",
+        "\n  Stock_1:",
+        "services.Stock_1: unusable name, expected one DNS label",
+    ),
+    "a host that is no name": (
+        "\n  localhost: {",
+        "\n  Local_Host: {",
+        "hosts.Local_Host: unusable name, expected an inventory name",
+    ),
+    "a trust domain that is no name": (
+        "trust_domain: shop.internal",
+        "trust_domain: Shop.internal",
+        'trust_domain: got "Shop.internal", expected the SPIFFE trust domain',
+    ),
+    "no duration": (
+        "certificate: 24h",
+        "certificate: one day",
+        'lifetimes.certificate: got "one day", expected a duration',
+    ),
+    "a scope with a space": (
+        "scopes: [stock.read]",
+        "scopes: ['stock read']",
+        "services.stock.scopes[0]: got",
+    ),
+    "no scopes": (
+        "scopes: [stock.read]",
+        "scopes: []",
+        "services.stock.scopes: got [], expected the scopes this service offers",
+    ),
+    "a scope twice": (
+        "scopes: [stock.read]",
+        "scopes: [stock.read, stock.read]",
+        "services.stock.scopes: got",
+    ),
+    "a path without slash": (
+        "resource: /stock",
+        "resource: stock",
+        "services.stock.resource: got",
+    ),
+    "an app without factory": (
+        "services.samples.stock:create_app",
+        "services.samples.stock",
+        "services.stock.app: got",
+    ),
+    "an unknown binding": (
+        "binding: none\n    calls",
+        "binding: some\n    calls",
+        "clients.drill-bearer.binding: got",
+    ),
+    "an address that is none": (
+        "127.0.0.1",
+        "localhost",
+        "hosts.localhost.address: got 'localhost', expected an IP address",
+    ),
+    "an unknown CA host": (
+        "host: localhost\n",
+        "host: elsewhere\n",
+        "ca.host: 'elsewhere' is no host of this topology, expected one of localhost",
+    ),
+    "an unknown host": (
+        "hosts: [localhost]\n    port: 8443",
+        "hosts: [elsewhere]\n    port: 8443",
+        "services.stock.hosts[0]: 'elsewhere' is no host of this topology",
+    ),
+    "an unknown token service host": (
+        "hosts: [localhost]\n  port: 8440",
+        "hosts: [elsewhere]\n  port: 8440",
+        "token_service.hosts[0]: 'elsewhere' is no host",
+    ),
+    "a host with a service's name": (
+        "dns: localhost",
+        "dns: stock.shop.internal",
+        "hosts.localhost.dns: 'stock.shop.internal' is the name of service stock",
+    ),
+    "a service named as the token service": (
+        "\n  stock:",
+        "\n  token-service:",
+        "services.token-service: is the token service's own name",
+    ),
+    "an issuer elsewhere": (
+        "issuer: https://localhost:8440",
+        "issuer: https://example.test:8440",
+        "token_service.issuer: got 'https://example.test:8440', expected a name of",
+    ),
+    "an issuer at another port": (
+        "issuer: https://localhost:8440",
+        "issuer: https://localhost:8441",
+        "token_service.issuer: got 'https://localhost:8441'",
+    ),
+    "a port twice on a host": (
+        "port: 8443",
+        "port: 8442",
+        "services.stock.port: 8442 is the port of orders on host localhost already",
+    ),
+    "the token service's port": (
+        "port: 8443",
+        "port: 8440",
+        "services.stock.port: 8440 is the port of token_service on host localhost",
+    ),
+    "an audience twice": (
+        "resource: /stock",
+        "resource: /stock\n    audience: https://orders.shop.internal",
+        "services.stock.audience: 'https://orders.shop.internal' is the audience of",
+    ),
+    "a call to an unknown service": (
+        "stock: [stock.read]",
+        "stork: [stock.read]",
+        (
+            "services.orders.calls.stork: 'stork' is no other service "
+            "of this topology, expected one of stock, storefront"
+        ),
+    ),
+    "a call to oneself": (
+        "stock: [stock.read]",
+        "orders: [orders.read]",
+        "services.orders.calls.orders: 'orders' is no other service",
+    ),
+    "a scope that is not offered": (
+        "stock: [stock.read]",
+        "stock: [stock.write]",
+        (
+            "services.orders.calls.stock[0]: 'stock.write' is no scope "
+            "that stock offers, expected one of stock.read"
+        ),
+    ),
+    "a client with a service's name": (
+        "\n  drill-brief:",
+        "\n  orders:",
+        "clients.orders: is a service's name",
+    ),
+    "a client of nobody": (
+        "service: storefront\n    binding: none\n    calls",
+        "service: nobody\n    binding: none\n    calls",
+        "clients.drill-bearer.service: 'nobody' is no service",
+    ),
+    "a client's scope that is not offered": (
+        "lifetime: 2s\n    calls:\n      orders: [orders.read]\n\n",
+        "lifetime: 2s\n    calls:\n      orders: [orders.write]\n\n",
+        "clients.drill-brief.calls.orders[0]: 'orders.write' is no scope",
+    ),
+    "a client's token that lives too long": (
+        "service: storefront\n    lifetime: 2s",
+        "service: storefront\n    lifetime: 2h",
+        "clients.drill-brief.lifetime: expected at most 1h",
+    ),
+    "an issuing CA that outlives the root": (
+        "root: 3650d",
+        "root: 90d",
+        "lifetimes.issuing_ca: 180d is longer than the root lives, expected",
+    ),
+    "a certificate that outlives its issuer": (
+        "certificate: 24h",
+        "certificate: 181d",
+        "lifetimes.certificate: 181d is longer than the issuing CA lives",
+    ),
+    "a certificate of a moment": (
+        "certificate: 24h",
+        "certificate: 9m",
+        "lifetimes.certificate: got 9m, expected 10m or more",
+    ),
+    "a trust domain too long for a certificate": (
+        "trust_domain: shop.internal",
+        "trust_domain: a-very-long-trust-domain-with-a-very-long-name.shop",
+        "trust_domain: got",
+    ),
+    "a token that lives too long": (
+        "token: 5m",
+        "token: 2h",
+        "lifetimes.token: 2h is longer than the certificate, or 1h, lives",
+    ),
+    "a renewal before the beginning": (
+        "renew_before: 8h",
+        "renew_before: 1435m",
+        (
+            "lifetimes.renew_before: 1435m and 5m of back-dating leave nothing of a "
+            "certificate's 24h"
+        ),
+    ),
+    "a victim that is no service": (
+        "victim: storefront",
+        "victim: nobody",
+        "drill.victim: 'nobody' is no service",
+    ),
+    "a target that the victim does not call": (
+        "target: orders",
+        "target: stock",
+        "drill.target: expected a service that storefront calls",
+    ),
+    "a thief who is the target": (
+        "thief: stock",
+        "thief: orders",
+        "drill.thief: expected a service besides victim and target",
+    ),
+    "a drill with an unknown client": (
+        "brief_client: drill-brief\n",
+        "brief_client: nobody\n",
+        "drill.brief_client: 'nobody' is no client",
+    ),
+    "a drill whose bearer token is bound": (
+        "bearer_client: drill-bearer\n",
+        "bearer_client: drill-brief\n",
+        "drill.bearer_client: expected a client of storefront with binding none",
+    ),
+}

@@ -1,0 +1,194 @@
+"""Everything is derived from the topology, in the form that each reader takes."""
+
+import json
+from pathlib import Path, PurePosixPath
+
+import pytest
+from ansible_collections.certbound.kit.plugins.inventory.topology import (
+    group_of,
+    load,
+)
+from ansible_collections.certbound.kit.plugins.plugin_utils.topology import derivation
+from ansible_collections.certbound.kit.plugins.plugin_utils.topology.model import (
+    Topology,
+)
+
+from pki.policy import Policy, read_policy
+from services.config import ServiceConfig, TokenServiceConfig, read_config
+from services.deployment import read_deployment
+
+PLACES = derivation.Places(PurePosixPath("/srv/kit"), PurePosixPath("/srv/kit/certs"))
+
+
+@pytest.fixture
+def topology(project: Path) -> Topology:
+    """Return the sample topology."""
+    return load(project / "playbooks" / "topology.yml")
+
+
+@pytest.fixture
+def spread(tmp_path: Path, sample: str) -> Topology:
+    """Return a topology over two hosts, orders and the token service on both."""
+    text = (
+        sample.replace(
+            "  localhost: { address: 127.0.0.1, dns: localhost }",
+            "  one: { address: 10.0.0.1, dns: one.shop.internal }\n"
+            "  two: { address: 10.0.0.2, dns: two.example.test }",
+        )
+        .replace("host: localhost", "host: one")
+        .replace("issuer: https://localhost", "issuer: https://two.example.test")
+        .replace("hosts: [localhost]\n  port: 8440", "hosts: [one, two]\n  port: 8440")
+        .replace(
+            "hosts: [localhost]\n    port: 8442", "hosts: [one, two]\n    port: 8442"
+        )
+        .replace("hosts: [localhost]", "hosts: [one]")
+    )
+    path = tmp_path / "topology.yml"
+    path.write_text(text)
+    return load(path)
+
+
+def config_of(
+    topology: Topology, service: str, tmp_path: Path
+) -> ServiceConfig | TokenServiceConfig:
+    """Return a derived document as the process itself reads it."""
+    path = tmp_path / "config.json"
+    host = next(iter(topology.hosts))
+    path.write_text(
+        json.dumps(derivation.process_document(topology, service, host, PLACES))
+    )
+    return read_config(path)
+
+
+def policy_of(topology: Topology) -> Policy:
+    """Return the derived policy as the CA itself reads it."""
+    return read_policy(json.dumps(derivation.ca_policy(topology)).encode())
+
+
+def test_ca_takes_the_policy(topology: Topology) -> None:
+    """The CA reads the derived policy: names and lives of every instance."""
+    assert set(policy_of(topology).identities) == {
+        "token-service@localhost",
+        "storefront@localhost",
+        "orders@localhost",
+        "stock@localhost",
+    }
+    document = derivation.ca_policy(topology)
+    assert document["permitted_dns"] == ["shop.internal", "localhost"]
+    assert document["lifetimes"] == {"root": 315360000, "issuing_ca": 15552000}
+    assert document["identities"]["orders@localhost"] == {
+        "spiffe_id": "spiffe://shop.internal/service/orders",
+        "dns_names": ["orders.shop.internal", "localhost"],
+        "lifetime": 86400,
+    }
+
+
+def test_each_process_takes_its_configuration(
+    topology: Topology, tmp_path: Path
+) -> None:
+    """Every process reads the document derived for it, strictly."""
+    for name in topology.services:
+        assert isinstance(config_of(topology, name, tmp_path), ServiceConfig)
+
+
+def test_guard_is_told_what_to_demand(topology: Topology, tmp_path: Path) -> None:
+    """A guard has its service's audience and scopes, and bearer clients by name."""
+    orders = config_of(topology, "orders", tmp_path)
+    assert isinstance(orders, ServiceConfig)
+    assert orders.guard.audience == "https://orders.shop.internal"
+    assert orders.guard.scopes == ["orders.read"]
+    assert orders.guard.bearer_clients == ["drill-bearer", "drill-bearer-brief"]
+    stock = config_of(topology, "stock", tmp_path)
+    assert isinstance(stock, ServiceConfig)
+    assert stock.guard.bearer_clients == []
+
+
+def test_caller_is_told_whom_to_call(topology: Topology, tmp_path: Path) -> None:
+    """A caller has its callee's address, identity, audience and scopes."""
+    orders = config_of(topology, "orders", tmp_path)
+    assert isinstance(orders, ServiceConfig)
+    stock = orders.calls["stock"]
+    assert stock.url == "https://localhost:8443/stock"
+    assert stock.spiffe_id == "spiffe://shop.internal/service/stock"
+    assert stock.audience == "https://stock.shop.internal"
+    assert stock.scopes == ["stock.read"]
+
+
+def test_token_service_is_told_its_clients(topology: Topology, tmp_path: Path) -> None:
+    """Each service is a client, with what it may ask for; so are the others."""
+    config = config_of(topology, "token-service", tmp_path)
+    assert isinstance(config, TokenServiceConfig)
+    storefront = config.clients["storefront"]
+    assert storefront.tls_client_auth.attribute == (
+        "san_uri",
+        "spiffe://shop.internal/service/storefront",
+    )
+    assert storefront.audiences == {"https://orders.shop.internal": ["orders.read"]}
+    assert storefront.binding == "certificate"
+    assert config.clients["stock"].audiences == {}
+    assert config.clients["drill-bearer"].binding == "none"
+    assert config.clients["drill-bearer"].lifetime == 300
+    assert config.clients["drill-brief"].lifetime == 2
+
+
+def test_deployment_is_described_for_machines(
+    topology: Topology, tmp_path: Path
+) -> None:
+    """The description holds what issue 2 lists, with paths relative to the project."""
+    description = derivation.deployment(topology, PLACES)
+    assert description["issuer"] == "https://localhost:8440"
+    assert description["metadata_url"] == (
+        "https://localhost:8440/.well-known/oauth-authorization-server"
+    )
+    orders = description["services"]["orders"]
+    assert orders["url"] == "https://localhost:8442/orders"
+    assert orders["calls"] == [{"service": "stock", "scopes": ["stock.read"]}]
+    assert orders["private_key"] == "certs/services/orders/identity/current/key.pem"
+    assert set(orders) >= {
+        *("url", "spiffe_id", "dns_names", "address", "port", "certificate"),
+        *("private_key", "audience", "scopes", "client_id", "calls"),
+    }
+    path = tmp_path / "deployment.json"
+    path.write_text(json.dumps(description))
+    read = read_deployment(path, Path("/srv/kit"))
+    assert read.trust_bundle.is_absolute()
+
+
+def test_root_elsewhere_is_named_whole(topology: Topology) -> None:
+    """A roll-out outside the project is described by absolute paths."""
+    places = derivation.Places(PurePosixPath("/srv/kit"), PurePosixPath("/var/lib/kit"))
+    orders = derivation.deployment(topology, places)["services"]["orders"]
+    assert orders["certificate"].startswith("/var/lib/kit/services/orders/")
+
+
+def test_without_drill_nothing_of_it_is_described(topology: Topology) -> None:
+    """A topology that has no drill has none in its description either."""
+    assert "drill" in derivation.deployment(topology, PLACES)
+    plain = Topology(**{**vars(topology), "drill": None})
+    assert "drill" not in derivation.deployment(plain, PLACES)
+
+
+def test_each_host_gets_its_own(spread: Topology) -> None:
+    """Over two hosts, each service has an identity and a process on each of its own."""
+    names = [i["identity"] for i in derivation.identities(spread, "two", PLACES)]
+    assert names == ["token-service@two", "orders@two"]
+    assert [p["address"] for p in derivation.processes(spread, "two", PLACES)] == [
+        "10.0.0.2",
+        "10.0.0.2",
+    ]
+    assert len(policy_of(spread).identities) == 6
+    # A host's own name outside the domain must be permitted by name.
+    assert derivation.ca_policy(spread)["permitted_dns"] == [
+        "shop.internal",
+        "two.example.test",
+    ]
+    assert spread.dns_names("orders", "two") == [
+        "orders.shop.internal",
+        "two.example.test",
+    ]
+
+
+def test_groups_are_named_as_ansible_likes_it() -> None:
+    """A group has no hyphen, and is no host's name by accident."""
+    assert group_of("order-desk") == "service_order_desk"
+    assert group_of("token-service") == "token_service"
