@@ -10,6 +10,8 @@ reading the ledger loads nothing that signs.
 """
 
 import json
+import re
+import secrets
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from pki.decision import Request
 
 _P = ParamSpec("_P")
+_RUN_ID = re.compile(r"[ -~]{1,100}")
 _LARGEST_INPUT = 64 * 2**20  # bytes; a batch of 40,000 requests
 
 _directory = click.option(
@@ -35,8 +38,22 @@ _directory = click.option(
 _check = click.option(
     "--check", is_flag=True, help="Say what would change; change nothing."
 )
+
+
+def _check_run_id(
+    _context: click.Context, _option: click.Parameter, value: str | None
+) -> str:
+    if value is None:
+        return secrets.token_hex(8)
+    if not _RUN_ID.fullmatch(value):
+        raise click.BadParameter("1 to 100 printable ASCII characters are expected")
+    return value
+
+
 _run_id = click.option(
-    "--run-id", help="Written into the ledger with each entry; a random one if absent."
+    "--run-id",
+    callback=_check_run_id,
+    help="Written into the ledger with each entry; a random one if absent.",
 )
 
 
@@ -131,7 +148,7 @@ def init(
     directory: Path,
     *,
     check: bool,
-    run_id: str | None,
+    run_id: str,
     root_passphrase_fd: int | None,
     issuing_passphrase_fd: int | None,
 ) -> dict[str, object]:
@@ -158,7 +175,7 @@ def init(
             root=passphrase.reader("root", root_passphrase_fd),
             issuing=passphrase.reader("issuing", issuing_passphrase_fd),
         ),
-        run_id=run_id or _random_run(),
+        run_id=run_id,
     )
     return report.founding(before, after)
 
@@ -173,7 +190,7 @@ def issue(
     directory: Path,
     *,
     check: bool,
-    run_id: str | None,
+    run_id: str,
     issuing_passphrase_fd: int | None,
 ) -> dict[str, object]:
     """Answer the certificate requests on standard input, all in one go.
@@ -185,17 +202,17 @@ def issue(
     from pki import authority, clock, passphrase, report
     from pki.layout import Layout
 
-    requests, run = _requests(_standard_input()), run_id or _random_run()
+    requests = _requests(_standard_input())
     if check:
         batch = authority.preview(
-            Layout(directory), requests, run_id=run, now=clock.utc_now()
+            Layout(directory), requests, run_id=run_id, now=clock.utc_now()
         )
     else:
         batch = authority.issue(
             Layout(directory),
             requests,
             passphrase=passphrase.reader("issuing", issuing_passphrase_fd),
-            run_id=run,
+            run_id=run_id,
         )
     return report.batch(batch)
 
@@ -271,12 +288,6 @@ def _requests(document: bytes) -> "list[Request]":
         return msgspec.json.decode(document, type=Requests).requests
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InputError(f"standard input: {error}") from error
-
-
-def _random_run() -> str:
-    import secrets
-
-    return secrets.token_hex(8)
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pki import clock, keys
 from pki.decision import Answer, Desk, Request, Verdict
 from pki.errors import PkiError
-from pki.layout import Layout
+from pki.layout import Layout, NoAuthorityError
 from pki.ledger import Ledger, open_ledger
 from pki.policy import read_policy
 from pki.signing import Order, check_clock, sign_and_record
@@ -122,7 +122,13 @@ def _open_desk(layout: Layout, ledger: Ledger, now: datetime, run_id: str) -> De
 
 
 def _certificate(layout: Layout, purpose: str) -> x509.Certificate:
-    return x509.load_pem_x509_certificate(layout.certificate(purpose).read_bytes())
+    path = layout.certificate(purpose)
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except ValueError as error:
+        raise NoAuthorityError(
+            f"{path} is no certificate; python -m pki init restores it: {error}"
+        ) from error
 
 
 def _open_issuing_key(

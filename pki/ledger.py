@@ -18,11 +18,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 
 from pki import clock
 from pki.canonical import canonical_json
+from pki.entry import Entry, Event
 from pki.errors import PkiError
 
 _VERSION = 1
@@ -70,35 +70,6 @@ class SerialTakenError(LedgerError):
     """The issuer has given this serial before (RFC 5280, section 4.1.2.2)."""
 
     code = "serial_taken"
-
-
-class Event(StrEnum):
-    """What happened to a certificate."""
-
-    PLANNED = "planned"
-    ISSUED = "issued"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One line of the ledger as the one who writes it states it.
-
-    Serials and hashes are lower-case hex, moments as `clock.to_text` writes them, the
-    certificate is base64 of its DER form and there only once it is issued. The issuer
-    is a name as RFC 4514 writes it: serials are unique within it.
-    """
-
-    event: Event
-    recorded_at: str
-    run_id: str
-    issuer: str
-    serial: str
-    identity: str
-    spiffe_id: str
-    spki_sha256: str
-    not_before: str
-    not_after: str
-    certificate: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +170,14 @@ class Ledger:
         Raises:
             BrokenLedgerError: one of these does not hold; the message says where.
         """
+        # One snapshot for all that is read: another process may be writing meanwhile.
+        self._connection.execute("BEGIN")
+        try:
+            return self._verify()
+        finally:
+            self._connection.execute("ROLLBACK")
+
+    def _verify(self) -> VerifiedLedger:
         previous, count, issued = _BEGINNING, 0, 0
         for row in self._connection.execute(f"{_SELECT} ORDER BY sequence"):
             columns = dict(zip(_COLUMNS, row, strict=True))

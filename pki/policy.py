@@ -23,7 +23,8 @@ from pki.identity import DnsName, IdentityError, Names, SpiffeId, trust_domain_u
 _INSTANCE = re.compile(r"[A-Za-z0-9._-]+@[A-Za-z0-9._-]+")
 _LONGEST_TRUST_DOMAIN = 48  # X.520 ends a common name at 64 characters, ours add 16
 
-_Seconds = Annotated[int, msgspec.Meta(ge=600)]  # twice the back-dating of profiles
+# From twice the back-dating of `profiles` to a hundred years, so that no sum overflows.
+_Seconds = Annotated[int, msgspec.Meta(ge=600, le=3_155_760_000)]
 
 
 _T = TypeVar("_T")

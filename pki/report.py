@@ -15,8 +15,9 @@ from pki import clock
 if TYPE_CHECKING:  # reading the ledger must not load what signs
     from pki.authority import Batch
     from pki.decision import Answer
+    from pki.entry import Entry
     from pki.founding import State
-    from pki.ledger import Entry, VerifiedLedger
+    from pki.ledger import VerifiedLedger
 
 _CHANGING = {"issued", "would_issue"}
 

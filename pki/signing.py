@@ -15,8 +15,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pki import clock, lint
+from pki.entry import Entry, Event
 from pki.errors import PkiError
-from pki.ledger import Entry, Event, Ledger
+from pki.ledger import Ledger
 
 
 class ClockBehindError(PkiError):

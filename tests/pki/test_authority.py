@@ -153,6 +153,15 @@ def test_missing_ca_issues_nothing(ca: Ca) -> None:
         authority.trust_bundle(ca.layout)
 
 
+def test_unreadable_root_issues_nothing(ca: Ca) -> None:
+    """A file that was overwritten is found, and the founding restores it."""
+    ca.layout.certificate("root").write_text("rubbish")
+    with pytest.raises(NoAuthorityError, match="init restores it"):
+        ca.issue((ORDERS, csr()))
+    ca.complete()
+    assert ca.issue((ORDERS, csr())).answers[0].verdict is Verdict.ISSUED
+
+
 def test_trust_bundle_is_the_root(ca: Ca) -> None:
     """Everyone trusts the root, never the issuing CA."""
     root = authority.trust_bundle(ca.layout)

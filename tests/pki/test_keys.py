@@ -1,12 +1,13 @@
 """Keys sealed under a passphrase: what opens them, and what does not."""
 
 import json
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from pki import keys
 from pki.storage import InsecurePermissionsError, write_atomically
@@ -172,6 +173,20 @@ def test_unreadable_public_key_is_refused(sealed: bytes, public: str) -> None:
     """A public half that is none is refused without a passphrase."""
     with pytest.raises(keys.EnvelopeError, match="unreadable public key"):
         keys.public_key(changed(sealed, "public_key", to=public), purpose="root")
+
+
+def test_public_key_of_another_kind_is_refused(sealed: bytes) -> None:
+    """Nothing is certified for a key that is not on an elliptic curve."""
+    der = (
+        ed25519.Ed25519PrivateKey.generate()
+        .public_key()
+        .public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    )
+    envelope = changed(sealed, "public_key", to=b64encode(der).decode())
+    with pytest.raises(keys.EnvelopeError, match="not an elliptic curve"):
+        keys.public_key(envelope, purpose="root")
 
 
 @pytest.mark.parametrize("passphrase", [b"", b"fifteen letters", b"abcabcabcabcabcabc"])

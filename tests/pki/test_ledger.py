@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from pki import clock
+from pki import ledger as ledger_module
+from pki.entry import Entry, Event
 from pki.ledger import (
     BrokenLedgerError,
-    Entry,
-    Event,
     LedgerError,
     SerialTakenError,
     VerifiedLedger,
@@ -84,6 +84,24 @@ def test_empty_ledger_verifies(tmp_path: Path) -> None:
     """A ledger with no entry is whole."""
     create_ledger(tmp_path / "ledger")
     assert verify(tmp_path / "ledger") == VerifiedLedger(0, 0, "0" * 64)
+
+
+def test_verifying_is_not_disturbed_by_a_writer(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another process appends meanwhile belongs to the next verification."""
+    real, waiting = ledger_module._hash, ["4"]
+
+    def hash_while_another_writes(columns: dict[str, object]) -> str:
+        if waiting:
+            with open_ledger(path) as other, other.transaction():
+                other.append(replace(PLANNED, serial=waiting.pop()))
+        return real(columns)
+
+    with open_ledger(path) as ledger:
+        monkeypatch.setattr(ledger_module, "_hash", hash_while_another_writes)
+        assert ledger.verify().entries == 6
+        assert ledger.verify().entries == 7
 
 
 COLUMNS = [

@@ -251,6 +251,7 @@ def test_passphrase_is_asked_for_at_a_terminal(ca: Ca, tmp_path: Path) -> None:
             *("init", "--directory", "."),
             *("--root-passphrase-fd", "3", "--issuing-passphrase-fd", "3"),
         ],
+        ["issue", "--directory", ".", "--run-id", "\u00e9"],
         ["nonsense"],
     ],
 )

@@ -79,6 +79,10 @@ def orders(**changes: Any) -> Change:
             r"lifetimes\.root: Expected `int`, got `str`",
         ),
         (
+            lambda d: d["lifetimes"].update(root=10**15),
+            r"lifetimes\.root: Expected `int` <= 3155760000",
+        ),
+        (
             lambda d: d["lifetimes"].update(root=0),
             r"lifetimes\.root: Expected `int` >= 600",
         ),

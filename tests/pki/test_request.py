@@ -70,6 +70,18 @@ def test_request_without_possession_is_refused() -> None:
         verify(tampered(csr()))
 
 
+def test_unknown_signature_algorithm_proves_nothing() -> None:
+    """What cannot be checked is not believed."""
+    der = x509.load_pem_x509_csr(csr().encode()).public_bytes(Encoding.DER)
+    # ecdsa-with-SHA256 (1.2.840.10045.4.3.2) becomes an algorithm that is none.
+    unknown = der.replace(
+        b"\x2a\x86\x48\xce\x3d\x04\x03\x02", b"\x2a\x86\x48\xce\x3d\x04\x03\x7f"
+    )
+    pem = x509.load_der_x509_csr(unknown).public_bytes(Encoding.PEM).decode()
+    with pytest.raises(request.NoPossessionError):
+        verify(pem)
+
+
 def test_possession_is_checked_before_anything_is_read() -> None:
     """Where names and signature are both wrong, the signature is the reason."""
     with pytest.raises(request.NoPossessionError):

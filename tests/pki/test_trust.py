@@ -78,6 +78,14 @@ def test_common_name_that_repeats_a_dns_name_is_taken(
     trust.verify_chain(presented(forge, draft), bundle, now=NOW)
 
 
+def test_basic_constraints_may_be_absent(
+    forge: Forge, bundle: trust.TrustBundle
+) -> None:
+    """Who does not say to be a CA is none (RFC 5280, section 4.2.1.9)."""
+    draft = forge.leaf_draft.without(x509.BasicConstraints)
+    trust.verify_chain(presented(forge, draft), bundle, now=NOW)
+
+
 LEAF_FAULTS: list[tuple[str, type[Exception], Fault]] = [
     (
         "two SPIFFE IDs",
@@ -244,6 +252,28 @@ def test_leaf_that_signs_a_leaf_is_refused(
     middle = middle_draft.sign(forge.issuing_key)
     leaf = forge.draft(NAMES).but(issuer=middle.subject).sign(middle_draft.key)
     with pytest.raises(trust.UntrustedPathError):
+        trust.verify_chain([leaf, middle, forge.issuing], bundle, now=NOW)
+
+
+def test_issuing_ca_makes_no_ca_below_itself(
+    forge: Forge, bundle: trust.TrustBundle
+) -> None:
+    """A stolen issuing key cannot make a CA that is believed (pathLen 0)."""
+    below = Forge()
+    middle = (
+        below.issuing_draft.but(
+            subject=common_name("below"), issuer=forge.issuing.subject
+        )
+        .with_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(
+                forge.issuing_key.public_key()
+            )
+        )
+        .sign(forge.issuing_key)
+    )
+    draft = below.leaf_draft.but(issuer=common_name("below"))
+    leaf = draft.sign(below.issuing_key)
+    with pytest.raises(trust.UntrustedPathError, match="path length"):
         trust.verify_chain([leaf, middle, forge.issuing], bundle, now=NOW)
 
 

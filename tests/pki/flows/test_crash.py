@@ -12,8 +12,9 @@ import pytest
 from cryptography import x509
 
 from pki.decision import Verdict
+from pki.entry import Entry
 from pki.keys import unseal
-from pki.ledger import Entry, open_ledger
+from pki.ledger import open_ledger
 from tests.pki.builders import (
     ISSUING_PASSPHRASE,
     ROOT_PASSPHRASE,
