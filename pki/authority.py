@@ -23,12 +23,13 @@ from pki.errors import PkiError
 from pki.layout import Layout, NoAuthorityError
 from pki.ledger import Ledger, open_ledger
 from pki.policy import read_policy
+from pki.request import spki_sha256
 from pki.signing import Order, check_clock, sign_and_record
 from pki.storage import exclusive
 
 
 class WrongIssuingKeyError(PkiError):
-    """The issuing key is not the one its certificate names."""
+    """The CA's keys and certificates do not belong together, or are not ours."""
 
     code = "wrong_issuing_key"
 
@@ -111,11 +112,13 @@ def trust_bundle(layout: Layout) -> x509.Certificate:
 
 def _open_desk(layout: Layout, ledger: Ledger, now: datetime, run_id: str) -> Desk:
     check_clock(ledger, now)
+    root, issuing = _certificate(layout, "root"), _certificate(layout, "issuing")
     return Desk(
         policy=read_policy(layout.policy.read_bytes()),
         ledger=ledger,
-        root=_certificate(layout, "root"),
-        issuing=_certificate(layout, "issuing"),
+        root=root,
+        issuing=issuing,
+        authority_keys=frozenset({_spki(root), _spki(issuing)}),
         now=now,
         run_id=run_id,
     )
@@ -141,3 +144,10 @@ def _open_issuing_key(
             f"{layout.sealed_key('issuing')} does not belong to the certificate"
         )
     return key
+
+
+def _spki(certificate: x509.Certificate) -> str:
+    key = certificate.public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise WrongIssuingKeyError("a CA's key here is not on an elliptic curve")
+    return spki_sha256(key)

@@ -11,14 +11,13 @@ from datetime import datetime
 from enum import StrEnum
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from pki import profiles
 from pki.errors import PkiError
 from pki.identity import names_of
 from pki.ledger import Ledger
 from pki.policy import Entitlement, Policy
-from pki.request import VerifiedRequest, spki_sha256, verify_request
+from pki.request import VerifiedRequest, verify_request
 from pki.signing import Holder, Order, place_order
 
 
@@ -75,6 +74,7 @@ class Desk:
     ledger: Ledger
     root: x509.Certificate
     issuing: x509.Certificate
+    authority_keys: frozenset[str]  # SHA-256 of the SPKI of root and issuing CA
     now: datetime
     run_id: str
 
@@ -111,7 +111,7 @@ class Desk:
         if entitlement is None:
             raise UnknownIdentityError(f"the policy names no {request.identity!r}")
         verified = verify_request(  # 2
-            request.csr, names=entitlement.names, authority_keys=self._own_keys()
+            request.csr, names=entitlement.names, authority_keys=self.authority_keys
         )
         holder = self.ledger.holder_of(verified.spki_sha256) or holders.setdefault(
             verified.spki_sha256, request.identity
@@ -161,9 +161,6 @@ class Desk:
         )
         return certificate if reusable else None
 
-    def _own_keys(self) -> set[str]:
-        return {_spki(self.root), _spki(self.issuing)}
-
 
 def _is_signed_by_key_of(
     certificate: x509.Certificate, issuing: x509.Certificate
@@ -174,10 +171,3 @@ def _is_signed_by_key_of(
     ).value
     issuer = issuing.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     return authority.key_identifier == issuer.digest
-
-
-def _spki(certificate: x509.Certificate) -> str:
-    key = certificate.public_key()
-    if not isinstance(key, ec.EllipticCurvePublicKey):  # lint lets no other pass
-        raise TypeError("a CA certificate without an elliptic curve key")
-    return spki_sha256(key)

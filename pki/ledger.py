@@ -16,7 +16,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 
@@ -117,7 +117,8 @@ class Ledger:
             "SELECT sequence, hash FROM entry ORDER BY sequence DESC LIMIT 1"
         ).fetchone()
         sequence, previous = newest or (0, _BEGINNING)
-        columns = {"sequence": sequence + 1, **asdict(entry), "previous": previous}
+        columns = {"sequence": sequence + 1, "previous": previous}
+        columns |= {name: getattr(entry, name) for name in _STATED}
         columns["hash"] = _hash(columns)
         try:
             self._connection.execute(_INSERT, [columns[name] for name in _COLUMNS])

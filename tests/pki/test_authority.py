@@ -4,6 +4,8 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from pki import authority, clock
 from pki.decision import Request, Verdict
@@ -13,7 +15,7 @@ from pki.layout import NoAuthorityError
 from pki.ledger import open_ledger
 from pki.signing import ClockBehindError
 from pki.trust import TrustBundle, verify_chain
-from tests.pki.builders import ISSUING_PASSPHRASE, NAMES, Ca, csr, p256
+from tests.pki.builders import ISSUING_PASSPHRASE, NAMES, Ca, Forge, csr, p256
 
 ORDERS = "orders@localhost"
 STOCK = "stock@localhost"
@@ -160,6 +162,15 @@ def test_unreadable_root_issues_nothing(ca: Ca) -> None:
         ca.issue((ORDERS, csr()))
     ca.complete()
     assert ca.issue((ORDERS, csr())).answers[0].verdict is Verdict.ISSUED
+
+
+def test_root_with_another_kind_of_key_issues_nothing(ca: Ca, forge: Forge) -> None:
+    """A certificate that this CA cannot have made is not given out as trusted."""
+    key = rsa.generate_private_key(65537, 2048)
+    root = forge.root_draft.but(key=key).sign(forge.root_key)
+    ca.layout.certificate("root").write_bytes(root.public_bytes(Encoding.PEM))
+    with pytest.raises(authority.WrongIssuingKeyError, match="elliptic curve"):
+        ca.issue((ORDERS, csr()))
 
 
 def test_trust_bundle_is_the_root(ca: Ca) -> None:
