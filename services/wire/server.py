@@ -28,9 +28,7 @@ Loop = Literal["auto", "asyncio", "uvloop"]
 
 _BACKLOG = 1024
 _CONNECTIONS = 1024  # an idle one costs up to 300 kB on asyncio
-_KEEP_ALIVE = (
-    75  # seconds; longer than `wire.client` keeps one, so that it closes first
-)
+_KEEP_ALIVE = 75  # seconds; `wire.client` has fewer, so that it closes first
 _HANDSHAKE = 10.0  # seconds; asyncio allows 60 to whoever opens a connection
 _CLOSE = 1.0  # seconds for the other end to say goodbye; asyncio waits 30
 _GRACE = 10  # seconds for requests under way when the process is told to stop

@@ -62,7 +62,7 @@ class ServerContext(ssl.SSLContext):
         """
         self._identity = identity
         self._minimum = minimum
-        self._generation = identity.current()
+        self._seen = self._generation = identity.current()
         self._context = _server_context(self._generation, minimum)
 
     def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
@@ -75,14 +75,18 @@ class ServerContext(ssl.SSLContext):
 
     def _present(self) -> ssl.SSLContext:
         generation = self._identity.current()
+        if generation is not self._seen:
+            self._seen = generation
+            self._take(generation)
         # TLS 1.2 falls back to a session cache that belongs to the context and that
         # Python cannot switch off; a context that serves one connection has none to
         # resume. A session of TLS 1.3 ends with its tickets, of which there are none.
-        if generation is not self._generation or self._minimum == "1.2":
-            self._rebuild(generation)
+        if self._minimum == "1.2":
+            return _server_context(self._generation, self._minimum)
         return self._context
 
-    def _rebuild(self, generation: Generation) -> None:
+    def _take(self, generation: Generation) -> None:
+        """Present `generation` from now on, unless OpenSSL will not have it."""
         try:
             self._context = _server_context(generation, self._minimum)
         except (ssl.SSLError, OSError) as error:
@@ -92,8 +96,8 @@ class ServerContext(ssl.SSLContext):
                 serial=format(generation.serial, "x"),
                 reason=error,
             )
-        # Not tried again if it failed: the files of a generation do not change.
-        self._generation = generation
+        else:
+            self._generation = generation
 
 
 def client_context(generation: Generation, expected: SpiffeId) -> ssl.SSLContext:

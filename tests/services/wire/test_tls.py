@@ -17,7 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from OpenSSL import SSL
 
 from services.wire.generation import KEY
-from services.wire.tls import ServerContext
+from services.wire.tls import Minimum, ServerContext
 from tests.services.mesh import Instance, Leaf, Mesh, Running, Serve, now
 from tests.services.wire import hostile
 from tests.services.wire.apps import mirror
@@ -237,14 +237,15 @@ def test_a_new_bundle_distrusts_at_once(
         assert visit(running.port, mesh.issue("storefront")).answer
 
 
-def test_files_that_vanish_leave_the_old_context(
-    mesh: Mesh, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("minimum", ["1.2", "1.3"])
+def test_files_that_vanish_leave_the_old_generation(
+    mesh: Mesh, caplog: pytest.LogCaptureFixture, minimum: Minimum
 ) -> None:
     """A generation that is gone before OpenSSL reads it changes nothing."""
     stock = mesh.instance("stock")
     seconds = iter(range(0, 1000, 2))
     live = stock.live(lambda: float(next(seconds)))
-    context = ServerContext(live)
+    context = ServerContext(live, minimum=minimum)
     directory = stock.renew()
     taken = live.current()
     assert taken.directory == directory.resolve()
