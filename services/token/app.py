@@ -11,9 +11,11 @@ Which certificates TLS admits is for `wire`; which of them is which client, for
 from collections.abc import Callable
 from datetime import datetime
 from logging import ERROR, WARNING
+from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -23,6 +25,7 @@ from services.config import TokenServiceConfig
 from services.proof.access_token import TYPE, AccessToken, claims_for
 from services.token.clients import Clients
 from services.token.errors import (
+    InvalidRequestError,
     RequestTooLargeError,
     TokenRequestError,
     UnusableCertificateError,
@@ -59,6 +62,8 @@ class TokenService:
         peer: Peer | None = None
         try:
             peer = self._peer(request)
+            if "authorization" in request.headers:
+                raise InvalidRequestError("credentials beside a client certificate")
             form = read_form(
                 await _body(request),
                 content_type=request.headers.get("content-type", ""),
@@ -119,24 +124,33 @@ def create_app(
         SigningKeyError: its signing key can be neither read nor made.
     """
     service = TokenService(config, clock=clock)
-    well_known = metadata_path(config.current().issuer)
-    return Starlette(
+    issuer = config.current().issuer
+    base = urlsplit(issuer).path.rstrip("/")  # what the metadata says, too
+    app = Starlette(
         routes=[
-            Route("/token", service.token, methods=["POST"]),
-            Route("/jwks", service.jwks, methods=["GET"]),
-            Route(well_known, service.metadata, methods=["GET"]),
+            Route(f"{base}/token", service.token, methods=["POST"]),
+            Route(f"{base}/jwks", service.jwks, methods=["GET"]),
+            Route(metadata_path(issuer), service.metadata, methods=["GET"]),
         ],
-        exception_handlers={Exception: _server_error},
+        exception_handlers={
+            HTTPException: _not_answered,
+            Exception: _server_error,
+        },
     )
+    app.router.redirect_slashes = False  # a redirect would repeat the Host it was sent
+    return app
 
 
 async def _body(request: Request) -> bytes:
     """Return the whole body, or stop reading where no honest request would go on."""
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > LONGEST_BODY:
-            raise RequestTooLargeError(f"body longer than {LONGEST_BODY} bytes")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > LONGEST_BODY:
+                raise RequestTooLargeError(f"body longer than {LONGEST_BODY} bytes")
+    except ClientDisconnect:
+        raise InvalidRequestError("the caller hung up before the end") from None
     return bytes(body)
 
 
@@ -175,6 +189,14 @@ def _log_issued(token: AccessToken, peer: Peer) -> None:
         peer=peer.spiffe_id,
         certificate=format(peer.serial, "x"),
     )
+
+
+async def _not_answered(_request: Request, error: Exception) -> Response:
+    """Answer another path or method; no cache may keep that (RFC 9110, 15.1)."""
+    if not isinstance(error, HTTPException):
+        raise error
+    headers = {**(error.headers or {}), **_NO_STORE}
+    return Response(status_code=error.status_code, headers=headers)
 
 
 async def _server_error(_request: Request, error: Exception) -> Response:

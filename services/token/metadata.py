@@ -23,7 +23,7 @@ def metadata(config: TokenServiceConfig) -> dict[str, Any]:
         for granted in client.audiences.values()
         for scope in granted
     }
-    return {
+    members = {
         "issuer": config.issuer,
         "token_endpoint": f"{base}/token",
         "jwks_uri": f"{base}/jwks",
@@ -32,6 +32,7 @@ def metadata(config: TokenServiceConfig) -> dict[str, Any]:
         "token_endpoint_auth_methods_supported": ["tls_client_auth"],
         "tls_client_certificate_bound_access_tokens": True,
     }
+    return {name: value for name, value in members.items() if value != []}
 
 
 def metadata_path(issuer: str) -> str:

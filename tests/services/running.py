@@ -1,0 +1,149 @@
+"""The token service and guarded services, running on real sockets.
+
+    with token_service(mesh, serve, directory) as tokens:     # tokens.url, tokens.clock
+        with Guarded(...)
+
+Every process gets the same `Clock`, so that a test moves the time for all of them: for
+tokens, certificates on kept connections, and looks at the disk. Handshakes know only
+the real time, from which the clock starts.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+from joserfc.jwk import ECKey
+
+from services.config import ConfigError, TokenServiceConfig, read_config
+from services.proof.key_set import read_key_set
+from services.token.app import create_app
+from services.watched import Watched, file_stamp
+from services.wire.tls import client_context
+from tests.services.documents import (
+    ORDERS_AUDIENCE,
+    client_document,
+    token_service_document,
+    write,
+)
+from tests.services.mesh import Instance, Mesh, Running, Serve, now
+
+STOCK_AUDIENCE = "https://stock.shop.internal"
+ORDERS = "spiffe://shop.internal/service/orders"
+
+
+@dataclass
+class Clock:
+    """The time as a test wants it; it stands until it is moved."""
+
+    moment: datetime = field(default_factory=now)
+
+    def __call__(self) -> datetime:
+        """Return the moment."""
+        return self.moment
+
+    def seconds(self) -> float:
+        """Return seconds that rise with the moment."""
+        return self.moment.timestamp()
+
+    def move(self, **step: float) -> None:
+        """Let time pass."""
+        self.moment += timedelta(**step)
+
+
+def registrations() -> dict[str, Any]:
+    """Return the clients of the sample topology, and two for thefts."""
+    orders = client_document(
+        tls_client_auth={"san_uri": ORDERS}, audiences={STOCK_AUDIENCE: ["stock.read"]}
+    )
+    return {
+        "storefront": client_document(),
+        "orders": orders,
+        "bearer": client_document(binding="none"),
+        "other-bearer": client_document(binding="none"),
+    }
+
+
+@dataclass
+class Tokens:
+    """A running token service."""
+
+    running: Running
+    instance: Instance
+    document: Path
+    clock: Clock
+
+    @property
+    def url(self) -> str:
+        """Its root."""
+        return self.running.url
+
+    def configure(self, **changes: Any) -> None:
+        """Replace the configuration document, as the roll-out does."""
+        write(self.document.parent, token_service_document(**changes))
+
+    def client(self, caller: Instance) -> httpx.Client:
+        """Return a client that keeps its connection to the token service."""
+        return client_of(caller, self.instance, base_url=self.url)
+
+    def ask(self, caller: Instance, **changes: Any) -> httpx.Response:
+        """Send a good token request for storefront, but for the `changes`."""
+        with self.client(caller) as client:
+            return client.post("/token", data=request(**changes))
+
+    def token(self, caller: Instance, **changes: Any) -> str:
+        """Return a token that was really issued."""
+        answer = self.ask(caller, **changes).raise_for_status().json()
+        return str(answer["access_token"])
+
+    def keys(self, caller: Instance) -> Mapping[str, ECKey]:
+        """Return the published keys."""
+        with self.client(caller) as client:
+            return read_key_set(client.get("/jwks").raise_for_status().content)
+
+
+def request(**changes: Any) -> dict[str, Any]:
+    """Return the form of a good token request, but for the `changes`."""
+    good = {
+        "grant_type": "client_credentials",
+        "client_id": "storefront",
+        "resource": ORDERS_AUDIENCE,
+        "scope": "orders.read",
+    }
+    return {name: value for name, value in {**good, **changes}.items() if value}
+
+
+def client_of(caller: Instance, callee: Instance, **options: Any) -> httpx.Client:
+    """Return a client that keeps its connections."""
+    context = client_context(caller.generation, callee.spiffe_id)
+    return httpx.Client(verify=context, trust_env=False, timeout=10, **options)
+
+
+@contextmanager
+def token_service(
+    mesh: Mesh,
+    serve: Serve,
+    directory: Path,
+    *,
+    instance: Instance | None = None,
+    app: Callable[..., Any] = create_app,
+    **changes: Any,
+) -> Iterator[Tokens]:
+    """Run a token service whose configuration lies in `directory`."""
+    clock = Clock()
+    instance = instance or mesh.instance("token-service")
+    own = {"state": str(directory / "state"), "clients": registrations()}
+    document = write(directory, token_service_document(**{**own, **changes}))
+
+    def read() -> TokenServiceConfig:
+        config = read_config(document)
+        if not isinstance(config, TokenServiceConfig):
+            raise ConfigError("another kind")
+        return config
+
+    config = Watched(read, file_stamp(document), name="config", monotonic=clock.seconds)
+    with serve(app(config, clock=clock), instance) as running:
+        yield Tokens(running, instance, document, clock)

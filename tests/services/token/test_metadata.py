@@ -1,0 +1,66 @@
+"""Tests of `services.token.metadata`: what the token service says about itself."""
+
+from pathlib import Path
+
+import pytest
+
+from services.token.metadata import metadata, metadata_path
+from tests.services.documents import (
+    ISSUER,
+    client_document,
+    token_service_config,
+)
+
+
+def test_every_member_is_true(tmp_path: Path) -> None:
+    """The document says what is offered, and nothing that is not (RFC 8414, 2)."""
+    assert metadata(token_service_config(tmp_path)) == {
+        "issuer": ISSUER,
+        "token_endpoint": f"{ISSUER}/token",
+        "jwks_uri": f"{ISSUER}/jwks",
+        "scopes_supported": ["orders.read", "orders.write"],
+        "grant_types_supported": ["client_credentials"],
+        "token_endpoint_auth_methods_supported": ["tls_client_auth"],
+        "tls_client_certificate_bound_access_tokens": True,
+    }
+
+
+def test_scopes_of_all_clients_are_named_once(tmp_path: Path) -> None:
+    """The list is the sorted sum of all registrations."""
+    other = client_document(
+        audiences={"https://stock.shop.internal": ["stock.read", "orders.read"]}
+    )
+    clients = {"storefront": client_document(), "orders": other}
+    assert metadata(token_service_config(tmp_path, clients=clients))[
+        "scopes_supported"
+    ] == ["orders.read", "orders.write", "stock.read"]
+
+
+def test_a_list_without_elements_is_left_out(tmp_path: Path) -> None:
+    """A member of zero elements is omitted (RFC 8414, section 3.2)."""
+    assert "scopes_supported" not in metadata(
+        token_service_config(tmp_path, clients={})
+    )
+
+
+@pytest.mark.parametrize("issuer", ["https://a.internal", "https://a.internal/x/"])
+def test_the_issuer_is_repeated_to_the_letter(tmp_path: Path, issuer: str) -> None:
+    """The issuer is the one of the configuration (RFC 8414, section 3.3)."""
+    document = metadata(token_service_config(tmp_path, issuer=issuer))
+    assert document["issuer"] == issuer
+    assert document["token_endpoint"] == issuer.rstrip("/") + "/token"
+    assert document["jwks_uri"] == issuer.rstrip("/") + "/jwks"
+
+
+@pytest.mark.parametrize(
+    ("issuer", "path"),
+    [
+        ("https://a.internal", "/.well-known/oauth-authorization-server"),
+        ("https://a.internal/", "/.well-known/oauth-authorization-server"),
+        ("https://a.internal/x", "/.well-known/oauth-authorization-server/x"),
+        ("https://a.internal/x/y/", "/.well-known/oauth-authorization-server/x/y"),
+    ],
+)
+def test_the_well_known_part_comes_first(issuer: str, path: str) -> None:
+    """It stands between host and path of the issuer (RFC 8414, section 3.1)."""
+    assert metadata_path(issuer) == path
