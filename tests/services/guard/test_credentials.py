@@ -1,0 +1,140 @@
+"""Tests of `services.guard.credentials`: one header, one scheme, one token."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.errors import ServiceError
+from services.guard.credentials import unverified_token
+from services.guard.errors import (
+    MalformedCredentialsError,
+    NoTokenError,
+    TokenInQueryError,
+    TwoCredentialsError,
+)
+
+GOOD = (b"authorization", b"Bearer abc.def.ghi")
+
+
+def test_the_token_is_found() -> None:
+    """It stands after the scheme, and other headers do not matter."""
+    headers = [(b"host", b"localhost"), GOOD, (b"accept", b"*/*")]
+    assert unverified_token(headers, b"") == "abc.def.ghi"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"bearer abc", b"BEARER abc", b"Bearer  abc", b" Bearer abc ", b"bEaReR abc"],
+)
+def test_the_scheme_has_no_case(value: bytes) -> None:
+    """Case of the scheme and blanks around it do not matter (RFC 9110, 11.1)."""
+    assert unverified_token([(b"authorization", value)], b"") == "abc"
+
+
+def test_the_name_of_the_header_has_no_case() -> None:
+    """ASGI gives names in lower case; a server that does not is understood."""
+    assert unverified_token([(b"Authorization", b"Bearer abc")], b"") == "abc"
+
+
+def test_every_character_of_a_token_is_taken() -> None:
+    """The alphabet is that of RFC 6750, section 2.1, with padding at its end."""
+    token = "AZaz09-._~+/=="
+    headers = [(b"authorization", f"Bearer {token}".encode())]
+    assert unverified_token(headers, b"") == token
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [],
+        [(b"cookie", b"access_token=abc")],
+        [(b"x-authorization", b"Bearer abc")],
+        [(b"proxy-authorization", b"Bearer abc")],
+        [(b"authorization", b"")],
+        [(b"authorization", b"Basic YTpi")],
+        [(b"authorization", b"DPoP abc")],
+        [(b"authorization", b"Bearerabc")],
+        [(b"authorization", b"Bearer\tabc")],
+        [(b"authorization", b"abc.def.ghi")],
+    ],
+    ids=repr,
+)
+def test_no_token_is_no_token(headers: list[tuple[bytes, bytes]]) -> None:
+    """Another header or scheme is as good as nothing (RFC 6750, section 3.1)."""
+    with pytest.raises(NoTokenError):
+        unverified_token(headers, b"")
+
+
+@pytest.mark.parametrize(
+    "second",
+    [GOOD, (b"authorization", b"Basic YTpi"), (b"Authorization", b"")],
+    ids=repr,
+)
+def test_two_headers_are_refused(second: tuple[bytes, bytes]) -> None:
+    """Two parties could each look at another one (RFC 6750, section 2)."""
+    with pytest.raises(TwoCredentialsError):
+        unverified_token([GOOD, second], b"")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        b"access_token=abc",
+        b"a=b&access_token=abc",
+        b"access_token",
+        b"access_token=",
+        b"access_token&a=b",
+        b"Access_Token=abc",
+    ],
+)
+def test_a_token_in_the_query_is_refused(query: bytes) -> None:
+    """By then it stands in logs, so even a good header does not help (6750, 2.3)."""
+    with pytest.raises(TokenInQueryError):
+        unverified_token([GOOD], query)
+
+
+@pytest.mark.parametrize(
+    "query", [b"", b"my_access_token=x", b"access_tokens=x", b"a=access_token"]
+)
+def test_another_query_is_the_applications(query: bytes) -> None:
+    """A parameter of another name is none of the guard's business."""
+    assert unverified_token([GOOD], query)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"Bearer",
+        b"Bearer ",
+        b"Bearer =",
+        b"Bearer abc def",
+        b"Bearer abc,",
+        b"Bearer abc, Bearer def",
+        b'Bearer "abc"',
+        b"Bearer a=b",
+        b"Bearer \xc3\xa9",
+        b"Bearer abc\x00",
+        b"Bearer abc\x0bdef",
+    ],
+)
+def test_what_is_no_token_is_refused(value: bytes) -> None:
+    """Something follows the scheme that no token could be (RFC 6750, 2.1)."""
+    with pytest.raises(MalformedCredentialsError):
+        unverified_token([(b"authorization", value)], b"")
+
+
+_VALUES = st.binary(max_size=30) | st.binary(max_size=30).map(b"Bearer ".__add__)
+_HEADERS = st.tuples(st.sampled_from([b"authorization", b"x"]), _VALUES)
+
+
+@given(st.lists(_HEADERS, max_size=3), st.binary(max_size=20))
+def test_any_headers_are_read_or_refused_in_our_words(
+    headers: list[tuple[bytes, bytes]], query: bytes
+) -> None:
+    """No bytes raise anything but our own errors."""
+    try:
+        token = unverified_token(headers, query)
+    except ServiceError:
+        return
+    assert token
+    assert token.isascii()
