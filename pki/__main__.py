@@ -158,7 +158,7 @@ def init(
     if it differs. A key that exists is never replaced, and a run that was cut off is
     completed by the next one. Passphrases are read only when a key is made or used.
     """
-    from pki import founding, passphrase, report
+    from pki import founding, inspection, passphrase, report
     from pki.layout import Layout
     from pki.policy import read_policy
 
@@ -166,7 +166,7 @@ def init(
         raise click.UsageError("the two passphrases need a file descriptor each")
     layout, policy = Layout(directory), read_policy(_standard_input())
     if check:
-        state = founding.inspect(layout, policy)
+        state = inspection.inspect(layout, policy)
         return report.founding(state, state)
     before, after = founding.found(
         layout,

@@ -10,20 +10,27 @@ A second certificate for the same issuing key is made in one case: the policy pe
 a DNS domain that the certificate in use does not. The old one stays valid beside it.
 """
 
-from base64 import b64decode
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pki import clock, keys, profiles
-from pki.errors import PkiError
 from pki.identity import trust_domain_uri
+from pki.inspection import (
+    KeyLostError,
+    State,
+    WrongKeyError,
+    inspect,
+    is_written,
+    pem,
+    permits,
+    recorded,
+)
 from pki.layout import Layout
-from pki.ledger import Ledger, create_ledger, is_missing, open_ledger
+from pki.ledger import Ledger, create_ledger, open_ledger
 from pki.policy import Policy
 from pki.request import spki_sha256
 from pki.signing import Holder, place_order, sign_and_record
@@ -35,88 +42,12 @@ from pki.storage import (
 )
 
 
-class FoundingError(PkiError):
-    """What lies in the directory does not fit what is asked for."""
-
-    code = "founding_refused"
-
-
-class LedgerLostError(FoundingError):
-    """There are certificates but no ledger that knows them."""
-
-    code = "ledger_lost"
-
-
-class KeyLostError(FoundingError):
-    """There is a certificate but no key for it."""
-
-    code = "key_lost"
-
-
-class ForeignRootError(FoundingError):
-    """The CA here was founded for another trust domain."""
-
-    code = "foreign_root"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passphrases:
     """How to get each passphrase, called only when it is needed."""
 
     root: Callable[[], bytes]
     issuing: Callable[[], bytes]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """What a directory holds, and what it lacks for a policy."""
-
-    missing: tuple[str, ...]
-    policy_changed: bool
-    root: x509.Certificate | None
-    issuing: x509.Certificate | None
-
-
-def inspect(layout: Layout, policy: Policy) -> State:
-    """Return what `found` would make, changing nothing.
-
-    Raises:
-        LedgerLostError: there is a certificate but no ledger.
-        KeyLostError: there is an issuing certificate but no key.
-        ForeignRootError: the root is one of another trust domain.
-    """
-    root = issuing = None
-    no_ledger = is_missing(layout.ledger)
-    if no_ledger:
-        _check_nothing_signed(layout)
-    else:
-        with open_ledger(layout.ledger) as ledger:
-            root, issuing = recorded(ledger, "root"), recorded(ledger, "issuing")
-    if root:
-        _check_trust_domain(root, policy)
-    has_issuing_key = layout.sealed_key("issuing").exists()
-    if issuing and not has_issuing_key:
-        raise KeyLostError(
-            f"{layout.sealed_key('issuing')} is gone, but its certificate is in the "
-            "ledger: restore the file from a backup"
-        )
-    stored = layout.policy.read_bytes() if layout.policy.exists() else None
-    missing = {
-        "ledger": no_ledger,
-        # A root key may be kept elsewhere once its certificate exists.
-        "root_key": not root and not layout.sealed_key("root").exists(),
-        "root_certificate": not _is_written(layout, "root", root),
-        "issuing_key": not has_issuing_key,
-        "issuing_certificate": not _is_written(layout, "issuing", issuing)
-        or not _permits(issuing, policy),
-        "policy": stored is None,
-    }
-    return State(
-        missing=tuple(name for name, lacking in missing.items() if lacking),
-        policy_changed=stored is not None and stored != policy.text,
-        root=root,
-        issuing=issuing,
-    )
 
 
 def found(
@@ -144,20 +75,12 @@ def found(
             founder.write("root", root)
             founder.make_issuing_key()
             issuing = before.issuing
-            if issuing is None or not _permits(issuing, policy):
+            if issuing is None or not permits(issuing, policy):
                 issuing = founder.certify_issuing(root)
             founder.write("issuing", issuing)
         if "policy" in before.missing or before.policy_changed:
             write_atomically(layout.policy, policy.text)
         return before, inspect(layout, policy)
-
-
-def recorded(ledger: Ledger, identity: str) -> x509.Certificate | None:
-    """Return the newest certificate of `identity` in the ledger, None without one."""
-    entry = ledger.newest_issued(identity)
-    if entry is None or entry.certificate is None:
-        return None
-    return x509.load_der_x509_certificate(b64decode(entry.certificate))
 
 
 @dataclass
@@ -201,18 +124,27 @@ class _Founder:
             self._make_key("issuing", self.passphrases.issuing)
 
     def write(self, purpose: str, certificate: x509.Certificate) -> None:
-        if not _is_written(self.layout, purpose, certificate):
-            write_atomically(self.layout.certificate(purpose), _pem(certificate))
+        if not is_written(self.layout, purpose, certificate):
+            write_atomically(self.layout.certificate(purpose), pem(certificate))
 
     def _open_root(self) -> ec.EllipticCurvePrivateKey:
-        path = self.layout.sealed_key("root")
-        if self._root_key is None and path.exists():
-            self._root_key = keys.unseal(
-                keys.read_sealed(path), self.passphrases.root(), purpose="root"
-            )
-        elif self._root_key is None:
-            self._root_key = self._make_key("root", self.passphrases.root)
+        if self._root_key is None:
+            self._root_key = self._find_root_key()
         return self._root_key
+
+    def _find_root_key(self) -> ec.EllipticCurvePrivateKey:
+        path, root = self.layout.sealed_key("root"), recorded(self.ledger, "root")
+        if not path.exists():
+            if root:
+                raise KeyLostError(
+                    f"{path} is needed to certify the issuing CA: put it back"
+                )
+            return self._make_key("root", self.passphrases.root)
+        sealed = keys.read_sealed(path)
+        key = keys.unseal(sealed, self.passphrases.root(), purpose="root")
+        if root and root.public_key() != key.public_key():
+            raise WrongKeyError(f"{path} is not the key of the root in the ledger")
+        return key
 
     def _make_key(
         self, purpose: str, passphrase: Callable[[], bytes]
@@ -244,44 +176,3 @@ class _Founder:
         )
         (certificate,) = sign_and_record(self.ledger, [order], self._open_root())
         return certificate
-
-
-def _check_nothing_signed(layout: Layout) -> None:
-    for purpose in ("root", "issuing"):
-        if layout.certificate(purpose).exists():
-            raise LedgerLostError(
-                f"{layout.certificate(purpose)} exists but {layout.ledger} does not: "
-                "restore the ledger from a backup"
-            )
-
-
-def _check_trust_domain(root: x509.Certificate, policy: Policy) -> None:
-    names = root.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    uri = trust_domain_uri(policy.trust_domain)
-    if uri not in names.get_values_for_type(x509.UniformResourceIdentifier):
-        raise ForeignRootError(
-            f"the root here was not made for {uri}: "
-            "another trust domain needs a directory of its own"
-        )
-
-
-def _permits(issuing: x509.Certificate | None, policy: Policy) -> bool:
-    permitted = profiles.permitted_dns_of(issuing) if issuing else ()
-    return all(
-        any(map(domain.lies_within, permitted)) for domain in policy.permitted_dns
-    )
-
-
-def _is_written(
-    layout: Layout, purpose: str, certificate: x509.Certificate | None
-) -> bool:
-    path = layout.certificate(purpose)
-    return (
-        certificate is not None
-        and path.exists()
-        and path.read_bytes() == _pem(certificate)
-    )
-
-
-def _pem(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(serialization.Encoding.PEM)

@@ -1,6 +1,6 @@
 """Where the CA keeps its files: one private directory on the CA host.
 
-`founding` fills it, `authority` and the commands read it.
+`founding` fills it; `inspection`, `authority` and the commands read it.
 """
 
 from dataclasses import dataclass

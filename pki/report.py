@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # reading the ledger must not load what signs
     from pki.authority import Batch
     from pki.decision import Answer
     from pki.entry import Entry
-    from pki.founding import State
+    from pki.inspection import State
     from pki.ledger import VerifiedLedger
 
 _CHANGING = {"issued", "would_issue"}

@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from pki import founding, profiles
+from pki import founding, inspection, profiles
 from pki.authority import Batch, issue
 from pki.decision import Request
 from pki.identity import DnsName, Names, SpiffeId
@@ -116,7 +116,7 @@ class Ca:
 
     def complete(
         self, document: Mapping[str, Any] | None = None
-    ) -> tuple[founding.State, founding.State]:
+    ) -> tuple[inspection.State, inspection.State]:
         """Run the founding (again) and return the states before and after."""
         return founding.found(
             self.layout,

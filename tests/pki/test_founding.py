@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pki import founding
+from pki import founding, inspection
 from pki.keys import WeakPassphraseError, WrongPassphraseError, unseal
 from pki.layout import Layout
 from pki.ledger import open_ledger
@@ -41,7 +41,7 @@ def found(
     *,
     root: Callable[[], bytes] = no_passphrase,
     issuing: Callable[[], bytes] = no_passphrase,
-) -> tuple[founding.State, founding.State]:
+) -> tuple[inspection.State, inspection.State]:
     """Found with these passphrases; asking for one that is not given fails."""
     return founding.found(
         layout,
@@ -84,13 +84,6 @@ def test_second_run_changes_nothing(ca: Ca) -> None:
     assert not before.policy_changed
     assert before == after
     assert contents(ca.layout.directory) == files
-
-
-def test_inspection_changes_nothing(tmp_path: Path) -> None:
-    """The check mode does not even make the directory."""
-    state = founding.inspect(Layout(tmp_path / "ca"), policy())
-    assert state.missing == EVERYTHING
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_keys_are_sealed_each_under_its_own_passphrase(ca: Ca) -> None:
@@ -145,8 +138,7 @@ def test_root_key_may_be_taken_away(ca: Ca) -> None:
 def test_wider_policy_gets_a_new_certificate_for_the_same_key(ca: Ca) -> None:
     """A new DNS domain needs the root's passphrase; no key is replaced."""
     sealed = ca.layout.sealed_key("issuing").read_bytes()
-    document = policy_document()
-    document["permitted_dns"].append("other.internal")
+    document = wider()
     before, after = found(ca.layout, document, root=lambda: ROOT_PASSPHRASE)
     assert before.missing == ("issuing_certificate",)
     assert before.issuing
@@ -168,28 +160,27 @@ def test_narrower_policy_keeps_the_certificate(ca: Ca) -> None:
     assert before.missing == ()
 
 
-def test_lost_ledger_is_refused(ca: Ca) -> None:
-    """A new ledger would know none of the certificates that exist."""
-    ca.layout.ledger.unlink()
-    with pytest.raises(founding.LedgerLostError, match="restore"):
-        found(ca.layout)
-    with pytest.raises(founding.LedgerLostError):
-        founding.inspect(ca.layout, policy())
+def wider() -> dict[str, Any]:
+    """Return a policy that needs another certificate for the issuing CA."""
+    document = policy_document()
+    document["permitted_dns"].append("other.internal")
+    return document
 
 
-def test_lost_issuing_key_is_refused(ca: Ca) -> None:
-    """A new key beside the old certificate would sign what nobody accepts."""
-    ca.layout.sealed_key("issuing").unlink()
-    with pytest.raises(founding.KeyLostError, match="restore"):
-        found(ca.layout)
+def test_swapped_root_key_is_refused(ca: Ca) -> None:
+    """Another key in the root's place certifies nothing."""
+    other = Ca.found(ca.layout.directory.with_name("other"))
+    other.layout.sealed_key("root").replace(ca.layout.sealed_key("root"))
+    with pytest.raises(inspection.WrongKeyError, match="root"):
+        found(ca.layout, wider(), root=lambda: ROOT_PASSPHRASE)
 
 
-def test_other_trust_domain_is_refused(ca: Ca) -> None:
-    """A root speaks for the domain it was made for."""
-    document = policy_document([])
-    document["trust_domain"] = "other.internal"
-    with pytest.raises(founding.ForeignRootError, match=r"other\.internal"):
-        found(ca.layout, document)
+def test_absent_root_key_is_asked_for(ca: Ca) -> None:
+    """It is put back to certify the issuing CA; no new one is made in its place."""
+    ca.layout.sealed_key("root").unlink()
+    with pytest.raises(inspection.KeyLostError, match="put it back"):
+        found(ca.layout, wider(), root=lambda: ROOT_PASSPHRASE)
+    assert not ca.layout.sealed_key("root").exists()
 
 
 @pytest.mark.parametrize("weak", ["root", "issuing"])
@@ -218,8 +209,6 @@ def test_weak_passphrase_is_refused(tmp_path: Path, weak: str) -> None:
 
 def test_wrong_root_passphrase_certifies_nothing(ca: Ca) -> None:
     """The issuing CA keeps the certificate it has."""
-    document = policy_document()
-    document["permitted_dns"].append("other.internal")
     with pytest.raises(WrongPassphraseError):
-        found(ca.layout, document, root=lambda: b"another passphrase")
-    assert founding.inspect(ca.layout, policy()).missing == ()
+        found(ca.layout, wider(), root=lambda: b"another passphrase")
+    assert inspection.inspect(ca.layout, policy()).missing == ()
