@@ -13,7 +13,7 @@ from services.config import ConfigError
 from services.drill.drill import Cell, Result
 from services.probe import Edge, Findings, Identity
 
-WIDTH = 120  # columns: serials and SPIFFE IDs are to stay on one line
+WIDTH = 124  # columns: serials and SPIFFE IDs are to stay on one line
 
 
 class Observations(msgspec.Struct, frozen=True, kw_only=True):
