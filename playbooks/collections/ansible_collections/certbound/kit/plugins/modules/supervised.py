@@ -215,6 +215,7 @@ def main() -> None:
         required_if=[("state", "present", ("interpreter", "chdir"))],
         supports_check_mode=True,
     )
+    os.umask(0o077)  # supervisord makes its first log before it sets its own
     act = present if module.params["state"] == "present" else absent
     try:
         result = act(module.params, check=module.check_mode)

@@ -181,7 +181,8 @@ def _check_lifetimes(document: Document, topology: Topology) -> None:
     if lives.certificate < _SHORTEST:
         raise document.refuse(
             ("lifetimes", "certificate"),
-            f"got {in_words(lives.certificate)}, expected {in_words(_SHORTEST)} or more",
+            f"got {in_words(lives.certificate)}, "
+            f"expected {in_words(_SHORTEST)} or more",
         )
     for name, limit, above in (
         ("issuing_ca", lives.root, "root"),

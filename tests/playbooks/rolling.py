@@ -1,0 +1,155 @@
+"""Run the project's playbooks for real, into a directory and onto ports of one's own.
+
+A developer's own roll-out may run meanwhile, and the code may be edited: the test has a
+copy of what it runs.
+"""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.certbound.kit.plugins.module_utils.processes import (
+    processes_naming,
+)
+
+PROJECT = Path(__file__).parents[2]
+SAMPLE_PORTS = (8440, 8441, 8442, 8443)
+INVENTORY = {
+    "../topology.yml": "topology.yml",
+    "../../certs": "certs",
+    "../..": "project",
+}
+FOURTH = """\
+  invoices:
+    hosts: [localhost]
+    port: {port}
+    app: services.samples.stock:create_app
+    resource: /stock
+    scopes: [invoices.read]
+
+# Registrations"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run of a playbook has said."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+    recap: dict[str, Any]
+
+    @property
+    def changed(self) -> int:
+        """How many tasks changed anything, by Ansible's own count."""
+        return sum(host["changed"] for host in self.recap["hosts"].values())
+
+    @property
+    def said(self) -> str:
+        """Everything that was on the screen."""
+        return self.stdout + self.stderr
+
+
+@dataclass
+class Rolling:
+    """A directory to roll out into, and a topology of its own."""
+
+    base: Path
+    ports: list[int] = field(default_factory=lambda: free_ports(5))
+
+    def __post_init__(self) -> None:
+        """Write the sample topology, on other ports, and an inventory of it."""
+        for name in ("pki", "services"):
+            shutil.copytree(PROJECT / name, self.base / "project" / name)
+        text = (PROJECT / "playbooks" / "topology.yml").read_text()
+        for before, after in zip(SAMPLE_PORTS, self.ports, strict=False):
+            text = text.replace(str(before), str(after))
+        self.topology.write_text(text)
+        inventory = (PROJECT / "playbooks" / "inventory" / "local.yml").read_text()
+        for before, after in INVENTORY.items():
+            inventory = inventory.replace(f": {before}\n", f": {after}\n")
+        (self.base / "inventory.yml").write_text(inventory)
+        for name in ("tmp", "facts"):
+            (self.base / name).mkdir()
+
+    @property
+    def root(self) -> Path:
+        """Where everything is made."""
+        return self.base / "certs"
+
+    @property
+    def topology(self) -> Path:
+        """The topology file."""
+        return self.base / "topology.yml"
+
+    def add_fourth(self) -> None:
+        """Add a service that nobody calls yet."""
+        text = self.topology.read_text()
+        fourth = FOURTH.format(port=self.ports[4])
+        self.topology.write_text(text.replace("\n# Registrations", "\n" + fourth, 1))
+
+    def play(self, playbook: str, *arguments: str) -> Run:
+        """Run a playbook of the project, as `make` does."""
+        recap = self.base / "recap.json"
+        recap.unlink(missing_ok=True)
+        ansible = Path(sys.executable).with_name("ansible-playbook")
+        done = subprocess.run(
+            [
+                *(ansible, "-i", self.base / "inventory.yml"),
+                *(f"playbooks/{playbook}.yml", *arguments),
+            ],
+            cwd=PROJECT,
+            env=os.environ | self._environment(recap),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        written = json.loads(recap.read_text()) if recap.exists() else {"hosts": {}}
+        return Run(done.returncode, done.stdout, done.stderr, written)
+
+    def _environment(self, recap: Path) -> dict[str, str]:
+        return {
+            "CERTBOUND_RECAP": str(recap),
+            "ANSIBLE_CALLBACK_PLUGINS": str(PROJECT / "tests/playbooks/callbacks"),
+            "ANSIBLE_CALLBACKS_ENABLED": "certbound.kit.summary,recap",
+            # What Ansible leaves behind is searched for keys, so it goes in here.
+            "ANSIBLE_LOCAL_TEMP": str(self.base / "tmp"),
+            "ANSIBLE_REMOTE_TEMP": str(self.base / "tmp"),
+            "ANSIBLE_LOG_PATH": str(self.base / "tmp" / "ansible.log"),
+            "ANSIBLE_CACHE_PLUGIN": "ansible.builtin.jsonfile",
+            "ANSIBLE_CACHE_PLUGIN_CONNECTION": str(self.base / "facts"),
+        }
+
+    def processes(self) -> dict[str, int]:
+        """Return the pid of each process that runs from here, by its service."""
+        configured = re.compile(
+            re.escape(str(self.root)) + r"/services/(.+)/config.json"
+        )
+        found = {}
+        for process in processes_naming(str(self.root)):
+            named = configured.fullmatch(process.arguments[-1])
+            found[named.group(1) if named else process.name] = process.pid
+        return found
+
+    def serials(self) -> dict[str, str]:
+        """Return the serial of each service's current certificate."""
+        return {
+            path.parent.parent.name: path.resolve().name
+            for path in self.root.glob("services/*/identity/current")
+        }
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that were free a moment ago, all at once so that they differ."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [opened.getsockname()[1] for opened in sockets]
+    for opened in sockets:
+        opened.close()
+    return ports
