@@ -20,6 +20,7 @@ from uvicorn.config import STARTUP_FAILURE
 from services.errors import ServiceError
 from services.wire.extension import WithCertificate
 from services.wire.generation import LiveIdentity
+from services.wire.manager import inherited_listener, notify
 from services.wire.patience import PatientH11, PatientHttpTools
 from services.wire.tls import Minimum, ServerContext
 
@@ -91,6 +92,12 @@ class Server(uvicorn.Server):
             for listener in sockets or []
         ]
         self.started = True
+        notify("READY=1")
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what is under way, and say that this is what takes the time."""
+        notify("STOPPING=1")
+        await super().shutdown(sockets)
 
     def _protocol(self) -> asyncio.Protocol:
         return self.config.http_protocol_class(  # type: ignore[call-arg]  # uvicorn's
@@ -112,7 +119,8 @@ def server(  # noqa: PLR0913 - all but two have the value that production uses
 ) -> Server:
     """Bind `address` and return a server for `app`; its `run` or `serve` starts it.
 
-    Port 0 takes a free one, which the server's `port` then tells.
+    Port 0 takes a free one, which the server's `port` then tells. A socket that systemd
+    opened for this process is taken instead.
 
     Raises:
         AddressError: the address or port cannot be listened on.
@@ -141,6 +149,9 @@ def server(  # noqa: PLR0913 - all but two have the value that production uses
 
 
 def _listen(address: str, port: int) -> socket.socket:
+    inherited = inherited_listener()
+    if inherited is not None:
+        return inherited
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         return socket.create_server((address, port), family=family)
