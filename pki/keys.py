@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from pki.canonical import canonical_json
 from pki.errors import PkiError
-from pki.storage import check_private, write_atomically
+from pki.storage import check_private
 
 _FORMAT = "certbound-sealed-key"
 _VERSION = 1
@@ -202,11 +202,6 @@ def public_key(sealed: bytes, *, purpose: str) -> ec.EllipticCurvePublicKey:
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise EnvelopeError("the sealed key is not an elliptic curve key")
     return key
-
-
-def write_sealed(path: Path, sealed: bytes) -> None:
-    """Put an envelope at `path`, whole or not at all, for its owner's eyes only."""
-    write_atomically(path, sealed)
 
 
 def read_sealed(path: Path) -> bytes:
