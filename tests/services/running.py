@@ -1,11 +1,11 @@
-"""The token service and guarded services, running on real sockets.
+"""The token service, running on real sockets; `guarding` adds the services.
 
-    with token_service(mesh, serve, directory) as tokens:     # tokens.url, tokens.clock
-        with Guarded(...)
+    with token_service(mesh, serve, directory) as tokens:
+        tokens.token(mesh.instance("storefront"))
 
 Every process gets the same `Clock`, so that a test moves the time for all of them: for
 tokens, certificates on kept connections, and looks at the disk. Handshakes know only
-the real time, from which the clock starts.
+the real time, from which the clock starts. What a process was asked is in `seen`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from cryptography import x509
 from joserfc.jwk import ECKey
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.config import ConfigError, TokenServiceConfig, read_config
 from services.proof.key_set import read_key_set
 from services.token.app import create_app
 from services.watched import Watched, file_stamp
+from services.wire.generation import thumbprint
 from services.wire.tls import client_context
 from tests.services.documents import (
     ORDERS_AUDIENCE,
@@ -67,6 +70,38 @@ def registrations() -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class Seen:
+    """One request as it arrived at a process."""
+
+    method: str
+    path: str
+    port: int  # the caller's: another one is another connection
+    thumbprint: str
+    authorization: str
+
+
+def recorded(app: ASGIApp, seen: list[Seen]) -> ASGIApp:
+    """Return `app` with a list of what it is asked."""
+
+    async def recording(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            der = scope["extensions"]["tls"]["client_cert"]
+            headers = dict(scope["headers"])
+            seen.append(
+                Seen(
+                    scope["method"],
+                    scope["path"],
+                    scope["client"][1],
+                    thumbprint(x509.load_der_x509_certificate(der)),
+                    headers.get(b"authorization", b"").decode("latin-1"),
+                )
+            )
+        await app(scope, receive, send)
+
+    return recording
+
+
 @dataclass
 class Tokens:
     """A running token service."""
@@ -75,6 +110,11 @@ class Tokens:
     instance: Instance
     document: Path
     clock: Clock
+    seen: list[Seen]
+
+    def asked(self, path: str) -> int:
+        """Return how often `path` was asked for."""
+        return sum(request.path == path for request in self.seen)
 
     @property
     def url(self) -> str:
@@ -145,5 +185,6 @@ def token_service(
         return config
 
     config = Watched(read, file_stamp(document), name="config", monotonic=clock.seconds)
-    with serve(app(config, clock=clock), instance) as running:
-        yield Tokens(running, instance, document, clock)
+    seen: list[Seen] = []
+    with serve(recorded(app(config, clock=clock), seen), instance) as running:
+        yield Tokens(running, instance, document, clock, seen)
