@@ -20,8 +20,8 @@ from services.errors import ServiceError
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Text = Annotated[str, Meta(min_length=1)]
-Url = Annotated[str, Meta(pattern=r"^https://[^\s?#]+$")]
-Scope = Annotated[str, Meta(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]+$")]  # RFC 6749, 3.3
+Url = Annotated[str, Meta(pattern=r"^https://[^\s?#]+\Z")]
+Scope = Annotated[str, Meta(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]+\Z")]  # RFC 6749, 3.3
 Scopes = Annotated[list[Scope], Meta(min_length=1)]
 
 
@@ -66,6 +66,20 @@ class Callee(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         _check_spiffe_id(self.spiffe_id)
 
 
+class TrustedHop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A proxy that ends TLS in front of this process, and how it is recognised."""
+
+    form: Literal["client-cert", "xfcc"]  # how it forwards the caller's certificate
+    spiffe_id: Text | None = None
+    secret: Path | None = None  # a file that only its owner may read
+
+    def __post_init__(self) -> None:
+        if self.spiffe_id is None and self.secret is None:
+            raise ValueError("a trusted hop needs a spiffe_id, a secret or both")
+        if self.spiffe_id is not None:
+            _check_spiffe_id(self.spiffe_id)
+
+
 class _Process(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What every process of ours needs: a name, an address and an identity."""
 
@@ -77,10 +91,20 @@ class _Process(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     port: Port
     identity: Path  # the symlink to the current generation
     tls_minimum: Literal["1.2", "1.3"] = "1.3"
+    trusted_hops: tuple[TrustedHop, ...] = ()  # none: the connection says who calls
 
     def __post_init__(self) -> None:
         ip_address(self.address)
         _check_spiffe_id(self.spiffe_id)
+        named = [hop.spiffe_id for hop in self.trusted_hops if hop.spiffe_id]
+        if len(set(named)) != len(named):
+            raise ValueError(f"trusted_hops: one spiffe_id twice in {named}")
+        foreign = [name for name in named if not self._is_of_the_domain(name)]
+        if foreign:
+            raise ValueError(f"trusted_hops: {foreign} not of {self.trust_domain}")
+
+    def _is_of_the_domain(self, name: str) -> bool:
+        return SpiffeId.parse(name).trust_domain == self.trust_domain
 
 
 class ServiceConfig(

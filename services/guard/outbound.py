@@ -14,16 +14,18 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from logging import WARNING
-from typing import NamedTuple, NoReturn
+from typing import Annotated, NamedTuple, NoReturn
 
 import httpx
 import msgspec
+from msgspec import Meta
 
 from services import log
 from services.errors import ServiceError
 from services.wire.client import GENERATION
 from services.wire.generation import Generation, LiveIdentity
 
+_LONGEST_LIFE = 86_400  # seconds; no honest token service of ours comes near
 _RENEW_AT = 0.8  # of a token's life: time enough to try again before it ends
 
 
@@ -56,9 +58,12 @@ class HeldToken:
 
 
 class _Answer(msgspec.Struct):
-    access_token: str
-    expires_in: int
-    token_type: str
+    """What a token response must be to be used; more than that is ignored."""
+
+    access_token: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._~+/-]+=*\Z")]
+    # RFC 6749, section 7.1: a token of a type that is not understood is not used.
+    token_type: Annotated[str, Meta(pattern=r"^(?i:bearer)\Z")]
+    expires_in: Annotated[int, Meta(ge=1, le=_LONGEST_LIFE)]
 
 
 class _Error(msgspec.Struct):

@@ -186,6 +186,8 @@ def test_an_unknown_member_of_a_token_service_is_refused(
         ("guard.scopes", ["two scopes"]),
         ("guard.scopes", ['quo"te']),
         ("guard.scopes", [""]),
+        ("guard.scopes", ["orders.read\n"]),
+        ("guard.audience", "https://orders.shop.internal\n"),
         ("guard.bearer_clients", "storefront"),
         ("guard.bearer_clients", [""]),
         ("calls.stock.url", "http://localhost:8443/stock"),
