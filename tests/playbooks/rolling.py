@@ -73,8 +73,8 @@ class Rolling:
             text = text.replace(str(before), str(after))
         self.topology.write_text(text)
         inventory = (PROJECT / "playbooks" / "inventory" / "local.yml").read_text()
-        for before, after in INVENTORY.items():
-            inventory = inventory.replace(f": {before}\n", f": {after}\n")
+        for there, here in INVENTORY.items():
+            inventory = inventory.replace(f": {there}\n", f": {here}\n")
         (self.base / "inventory.yml").write_text(inventory)
         for name in ("tmp", "facts"):
             (self.base / name).mkdir()

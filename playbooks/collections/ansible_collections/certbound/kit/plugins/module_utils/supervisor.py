@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 RUNNING = 20  # supervisor.states.ProcessStates
 FATAL = 200
 _DO_NOT_WAIT = False  # all are waited for together
-_STOPPED = {0, 100, 200}  # stopped, exited, fatal: nothing will start these but us
+STOPPED = {0, 100, 200}  # stopped, exited, fatal: nothing will start these but us
 
 
 class SupervisorError(Exception):
@@ -114,18 +114,16 @@ def _programs(text: str) -> dict[str, dict[str, str]]:
 
 
 class Supervisor:
-    """A running supervisord, by its socket."""
+    """A running supervisord, by its socket; each question is a connection."""
 
     def __init__(self, path: str) -> None:
         """Prepare to speak to the socket at `path`; nothing is opened yet."""
-        self._rpc: Any = xmlrpc.client.ServerProxy(
-            "http://localhost", transport=_UnixTransport(path)
-        )
+        self._path = path
 
     def alive(self) -> bool:
         """Return whether somebody answers."""
         try:
-            self._rpc.supervisor.getPID()
+            self._ask("getPID")
         except (OSError, http.client.HTTPException, xmlrpc.client.Error):
             return False
         return True
@@ -133,29 +131,34 @@ class Supervisor:
     def update(self) -> None:
         """Have it read its configuration again, and act on what differs alone."""
         try:
-            added, changed, removed = self._rpc.supervisor.reloadConfig()[0]
+            added, changed, removed = self._ask("reloadConfig")[0]
             for name in [*removed, *changed]:
-                self._rpc.supervisor.stopProcessGroup(name)
-                self._rpc.supervisor.removeProcessGroup(name)
+                self._ask("stopProcessGroup", name)
+                self._ask("removeProcessGroup", name)
             for name in [*changed, *added]:
-                self._rpc.supervisor.addProcessGroup(name)
+                self._ask("addProcessGroup", name)
         except xmlrpc.client.Fault as fault:
-            raise SupervisorError("supervisord: " + fault.faultString) from None
+            raise SupervisorError(f"supervisord: {fault.faultString}") from None
 
     def start_stopped(self) -> list[str]:
         """Start what stands still; return the names."""
-        names = [name for name, state in self.states().items() if state in _STOPPED]
+        names = [name for name, state in self.states().items() if state in STOPPED]
         for name in names:
-            self._rpc.supervisor.startProcess(name, _DO_NOT_WAIT)
+            self._ask("startProcess", name, _DO_NOT_WAIT)
         return names
 
     def states(self) -> dict[str, int]:
         """Return the state of each program."""
-        return {p["name"]: p["state"] for p in self._rpc.supervisor.getAllProcessInfo()}
+        return {p["name"]: p["state"] for p in self._ask("getAllProcessInfo")}
 
     def shutdown(self) -> None:
         """Have it stop all programs and end."""
-        self._rpc.supervisor.shutdown()
+        self._ask("shutdown")
+
+    def _ask(self, method: str, *arguments: object) -> Any:
+        transport = _UnixTransport(self._path)
+        with xmlrpc.client.ServerProxy("http://localhost", transport) as proxy:
+            return getattr(proxy.supervisor, method)(*arguments)
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -174,5 +177,7 @@ class _UnixTransport(xmlrpc.client.Transport):
         super().__init__()
         self._path = path
 
-    def make_connection(self, host: Any) -> http.client.HTTPConnection:  # noqa: ARG002 -- the base class gives it
-        return _UnixConnection(self._path)
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        connection = _UnixConnection(self._path)
+        self._connection = host, connection  # what `close` closes
+        return connection

@@ -106,7 +106,7 @@ from ansible_collections.certbound.kit.plugins.module_utils.supervision import (
     wait_running,
 )
 from ansible_collections.certbound.kit.plugins.module_utils.supervisor import (
-    FATAL,
+    STOPPED,
     Places,
     Supervisor,
     SupervisorError,
@@ -141,7 +141,7 @@ def present(params: dict[str, Any], *, check: bool) -> dict[str, list[str]]:
     started: set[str] = change.added | change.changed
     if check:
         idle = (
-            {n for n, s in supervisor.states().items() if s == FATAL}
+            {n for n, s in supervisor.states().items() if s in STOPPED}
             if alive
             else set()
         )

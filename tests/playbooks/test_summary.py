@@ -1,0 +1,69 @@
+"""The summary after a run says what a person needs, in few lines."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from ansible_collections.certbound.kit.plugins.callback.summary import (
+    Phase,
+    Seen,
+    rerun_command,
+    summary_lines,
+)
+
+
+def test_phases_are_timed() -> None:
+    """Each play is a phase with its time, and the sum comes first."""
+    seen = Seen(phases=[Phase("Enrolment", 0, 2.04), Phase("Drill", 0, 3.5)])
+    assert summary_lines(seen) == ["5.5 s: enrolment 2.0 s, drill 3.5 s"]
+
+
+def test_certificates_are_shown_old_and_new() -> None:
+    """A new certificate is shown with the serial before it and its end."""
+    seen = Seen()
+    seen.note(
+        "localhost",
+        {
+            "installed": [
+                {
+                    "identity": "orders@localhost",
+                    "old_serial": "1a",
+                    "serial": "2b",
+                    "not_after": "2026-11-23T18:05:52Z",
+                },
+                {
+                    "identity": "stock@localhost",
+                    "old_serial": None,
+                    "serial": None,
+                    "not_after": None,
+                },
+            ]
+        },
+    )
+    assert summary_lines(seen)[1:] == [
+        "Certificates:",
+        "  orders@localhost: 1a -> 2b until 2026-11-23T18:05:52Z",
+        "  stock@localhost: none -> a new one",
+    ]
+
+
+def test_processes_are_shown_with_their_host() -> None:
+    """Started and stopped processes are named."""
+    seen = Seen()
+    seen.note("one", {"started": ["orders"], "stopped": ["stock"]})
+    assert summary_lines(seen)[1:] == [
+        "Started:",
+        "  orders on one",
+        "Stopped:",
+        "  stock on one",
+    ]
+
+
+def test_rerun_command_is_what_was_typed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The command to run again is quoted, and short where it can be."""
+    monkeypatch.chdir(tmp_path)
+    command = str(tmp_path / "bin" / "ansible-playbook")
+    monkeypatch.setattr(sys, "argv", [command, "site.yml", "-e", "a=b c"])
+    assert rerun_command() == "bin/ansible-playbook site.yml -e 'a=b c'"
