@@ -25,7 +25,9 @@ from services.config import (
 from services.guard.workload import Workload
 from services.token.app import create_app
 from services.watched import Watched, file_stamp
+from services.wire.forwarded import ForwardedCertificate
 from services.wire.generation import LiveIdentity
+from services.wire.hops import Hop
 from services.wire.server import server
 
 
@@ -35,6 +37,7 @@ def serve(path: Path) -> None:
     Raises:
         ConfigError: the document, or the application it names, cannot be used.
         GenerationError: the identity cannot be used.
+        HopError: the secret of a trusted hop cannot be used.
         AddressError: another process listens on the port.
     """
     config = read_config(path)
@@ -42,12 +45,14 @@ def serve(path: Path) -> None:
         app, identity = _token_service(path, config)
     else:
         app, identity = _resource_service(path, config)
+    hops = Watched(lambda: _hops(path), file_stamp(path), name=f"{path}: trusted_hops")
     listening = server(
-        app,
+        ForwardedCertificate(app, identity=identity, hops=hops.current),
         identity=identity,
         address=config.address,
         port=config.port,
         tls_minimum=config.tls_minimum,
+        demand_certificate=not any(hop.is_nameless for hop in hops.current()),
     )
     # uvicorn finishes what is under way and then raises the signal again for whoever
     # had it before: a process told to stop has not failed.
@@ -79,6 +84,17 @@ def _token_service(
 def _resource_service(path: Path, first: ServiceConfig) -> tuple[ASGIApp, LiveIdentity]:
     workload = Workload.load(path)
     return _factory(first.app)(workload), workload.identity
+
+
+def _hops(path: Path) -> tuple[Hop, ...]:
+    return tuple(
+        Hop.load(
+            hop.form,
+            spiffe_id=SpiffeId.parse(hop.spiffe_id) if hop.spiffe_id else None,
+            secret=hop.secret,
+        )
+        for hop in read_config(path).trusted_hops
+    )
 
 
 def _identity(config: ProcessConfig) -> LiveIdentity:

@@ -114,19 +114,23 @@ def server(  # noqa: PLR0913 - all but two have the value that production uses
     address: str,
     port: int,
     tls_minimum: Minimum = "1.3",
+    demand_certificate: bool = True,
     http: Parser = "auto",
     loop: Loop = "auto",
 ) -> Server:
     """Bind `address` and return a server for `app`; its `run` or `serve` starts it.
 
     Port 0 takes a free one, which the server's `port` then tells. A socket that systemd
-    opened for this process is taken instead.
+    opened for this process is taken instead. Without `demand_certificate` a peer may
+    come with no certificate; `app` must refuse whoever does (`wire.forwarded`).
 
     Raises:
         AddressError: the address or port cannot be listened on.
         ssl.SSLError: OpenSSL does not take the identity's files.
     """
-    context = ServerContext(identity, minimum=tls_minimum)
+    context = ServerContext(
+        identity, minimum=tls_minimum, demand_certificate=demand_certificate
+    )
     config = uvicorn.Config(
         app,
         host=address,

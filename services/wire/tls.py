@@ -54,7 +54,13 @@ class ServerContext(ssl.SSLContext):
         """Make a server's context, whatever `__init__` is given."""
         return super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
 
-    def __init__(self, identity: LiveIdentity, *, minimum: Minimum = "1.3") -> None:
+    def __init__(
+        self,
+        identity: LiveIdentity,
+        *,
+        minimum: Minimum = "1.3",
+        demand_certificate: bool = True,
+    ) -> None:
         """Build the first context.
 
         Raises:
@@ -62,8 +68,10 @@ class ServerContext(ssl.SSLContext):
         """
         self._identity = identity
         self._minimum = minimum
+        # A certificate that is shown is checked either way.
+        self._mode = ssl.CERT_REQUIRED if demand_certificate else ssl.CERT_OPTIONAL
         self._seen = self._generation = identity.current()
-        self._context = _server_context(self._generation, minimum)
+        self._context = _server_context(self._generation, minimum, self._mode)
 
     def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
         """Begin a connection for an event loop."""
@@ -82,13 +90,13 @@ class ServerContext(ssl.SSLContext):
         # Python cannot switch off; a context that serves one connection has none to
         # resume. A session of TLS 1.3 ends with its tickets, of which there are none.
         if self._minimum == "1.2":
-            return _server_context(self._generation, self._minimum)
+            return _server_context(self._generation, self._minimum, self._mode)
         return self._context
 
     def _take(self, generation: Generation) -> None:
         """Present `generation` from now on, unless OpenSSL will not have it."""
         try:
-            self._context = _server_context(generation, self._minimum)
+            self._context = _server_context(generation, self._minimum, self._mode)
         except (ssl.SSLError, OSError) as error:
             log.event(
                 "tls.generation_refused",
@@ -192,7 +200,9 @@ def _check_server(der: bytes | None, expected: SpiffeId) -> None:
         )
 
 
-def _server_context(generation: Generation, minimum: Minimum) -> ssl.SSLContext:
+def _server_context(
+    generation: Generation, minimum: Minimum, mode: ssl.VerifyMode
+) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _VERSIONS[minimum]
     context.set_ciphers(_SUITES_OF_1_2)  # those of 1.3 are not chosen by this call
@@ -200,7 +210,7 @@ def _server_context(generation: Generation, minimum: Minimum) -> ssl.SSLContext:
     # the number for 1.3 only.
     context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION
     context.num_tickets = 0
-    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_mode = mode
     context.set_alpn_protocols(_ALPN)
     context.sslobject_class = _ServerSide
     _load(context, generation)
