@@ -1,0 +1,107 @@
+"""A real Redis for tests, on a Unix socket, that can be killed, paused and restarted.
+
+    with RedisServer.started(directory) as server:
+        open_store(server.url, scope="https://localhost:8440")
+
+Debian's package is installed if it is missing and we are root; where that cannot be,
+`find_binary` skips the test and says why.
+"""
+
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Self
+
+import pytest
+
+KEEPS_EVERYTHING = ("--appendonly", "yes")  # what a store of ours demands
+
+
+@cache
+def find_binary() -> str:
+    """Return where `redis-server` is, or skip the test."""
+    if not shutil.which("redis-server"):
+        if os.geteuid() or not shutil.which("apt-get"):
+            pytest.skip("no redis-server, and only root of a Debian installs one")
+        if Path("/run/systemd/system").exists():
+            pytest.skip("no redis-server, and to install it would start a service")
+        _install()
+    return shutil.which("redis-server") or pytest.skip("apt-get has no redis-server")
+
+
+def _install() -> None:
+    commands = ["update"], ["install", "-y", "--no-install-recommends", "redis-server"]
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    lock = Path(tempfile.gettempdir()) / "certbound-tests-apt.lock"
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # the workers of pytest-xdist come together
+        for command in commands:
+            if not shutil.which("redis-server"):
+                subprocess.run(
+                    ["apt-get", *command],
+                    env=environment,
+                    capture_output=True,
+                    check=False,
+                )
+
+
+class RedisServer:
+    """A server in a directory; its data outlive a restart."""
+
+    def __init__(self, directory: Path, options: Sequence[str]) -> None:
+        self._command = [
+            find_binary(),
+            *("--port", "0", "--unixsocket", str(directory / "redis.sock")),
+            *("--dir", str(directory), "--save", "", *options),
+        ]
+        self.url = f"unix://{directory}/redis.sock"
+        self._process: subprocess.Popen[str] | None = None
+
+    @classmethod
+    @contextmanager
+    def started(cls, options: Sequence[str] = KEEPS_EVERYTHING) -> Iterator[Self]:
+        """Run a server in a directory of its own, whose name a socket can bear."""
+        with tempfile.TemporaryDirectory(prefix="redis-") as directory:
+            server = cls(Path(directory), options)
+            server.start()
+            try:
+                yield server
+            finally:
+                server.kill()
+
+    def start(self) -> None:
+        """Start it, and return once it takes connections."""
+        self._process = subprocess.Popen(
+            self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert self._process.stdout
+        said = []
+        for line in self._process.stdout:
+            said.append(line)
+            if "eady to accept connections" in line:
+                return
+        pytest.fail(f"redis-server ended: {''.join(said)}")
+
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+    def pause(self) -> None:
+        """Let it hang: it holds its connections and answers nothing."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on where it was."""
+        assert self._process
+        self._process.send_signal(signal.SIGCONT)

@@ -1,0 +1,310 @@
+"""What every backend of the shared state must hold to, by `services.state.store`."""
+
+import subprocess
+import sys
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from services.state.store import (
+    GRACE,
+    AlreadyClaimedError,
+    Revocations,
+    StateUnavailableError,
+    Store,
+)
+from tests.services.state.backends import NOON, Backend, Clock, after
+
+pytestmark = pytest.mark.anyio
+
+PROJECT = Path(__file__).parents[3]
+PROCESSES, EACH = 4, 50
+
+
+async def test_a_claim_is_had_once(store: Store) -> None:
+    """The second claim of a key is refused."""
+    await store.claim("dpop", "jti", after(60))
+    with pytest.raises(AlreadyClaimedError, match="dpop was used before"):
+        await store.claim("dpop", "jti", after(60))
+
+
+async def test_claims_are_shared(store: Store, other: Store) -> None:
+    """What one replica has claimed, another cannot."""
+    await store.claim("dpop", "jti", after(60))
+    with pytest.raises(AlreadyClaimedError):
+        await other.claim("dpop", "jti", after(60))
+
+
+async def test_purposes_are_apart(store: Store) -> None:
+    """One `jti` may be used in a proof and in an assertion, each once."""
+    await store.claim("dpop", "jti", after(60))
+    await store.claim("assertion", "jti", after(60))
+
+
+async def test_purpose_and_key_do_not_run_together(store: Store) -> None:
+    """The end of a purpose cannot be taken for the beginning of a key."""
+    await store.claim("dpop", "12", after(60))
+    await store.claim("dpop1", "2", after(60))
+
+
+async def test_a_claim_holds_through_its_last_second(
+    store: Store, clock: Clock
+) -> None:
+    """A proof that is taken at `until` still, is a replay at `until` still."""
+    await store.claim("dpop", "jti", after(60))
+    clock.forward(60.9)
+    with pytest.raises(AlreadyClaimedError):
+        await store.claim("dpop", "jti", after(120))
+
+
+async def test_a_claim_can_be_made_again_once_it_is_over(
+    store: Store, clock: Clock
+) -> None:
+    """After `until` the same key is free, once."""
+    await store.claim("dpop", "jti", after(60))
+    clock.forward(61)
+    await store.claim("dpop", "jti", after(120))
+    with pytest.raises(AlreadyClaimedError):
+        await store.claim("dpop", "jti", after(120))
+
+
+async def test_a_refused_claim_changes_nothing(store: Store, clock: Clock) -> None:
+    """A replay cannot prolong the claim that it runs into."""
+    await store.claim("dpop", "jti", after(60))
+    with pytest.raises(AlreadyClaimedError):
+        await store.claim("dpop", "jti", after(600))
+    clock.forward(61)
+    await store.claim("dpop", "jti", after(120))
+
+
+async def test_fractions_are_rounded_to_refusing(store: Store, clock: Clock) -> None:
+    """Part of a second makes a claim and a revocation longer, and a token shorter."""
+    await store.claim("dpop", "jti", after(9.2))
+    await store.revoke("id", after(9.2))
+    await store.put_token("handle", b"record", after(9.8))
+    clock.forward(9)
+    assert await store.get_token("handle") is None
+    clock.forward(1.5)
+    assert await store.is_revoked("id")
+    with pytest.raises(AlreadyClaimedError):
+        await store.claim("dpop", "jti", after(60))
+
+
+async def test_a_replica_that_is_behind_finds_the_claim(backend: Backend) -> None:
+    """A clock that is ahead takes no claim away from one that is behind."""
+    ahead = backend.open(lambda: NOON + GRACE)
+    behind = backend.open()
+    await behind.claim("dpop", "jti", after(5))
+    for number in range(200):  # enough for whatever clears away
+        await ahead.claim("dpop", f"other {number}", after(300))
+    with pytest.raises(AlreadyClaimedError):
+        await behind.claim("dpop", "jti", after(5))
+    await ahead.aclose()
+    await behind.aclose()
+
+
+@pytest.mark.parametrize(
+    "key", ["", "\0", "ключ", "\ud800", "k" * 1_000_000], ids=lambda key: repr(key)[:9]
+)
+async def test_any_text_is_a_key(store: Store, key: str) -> None:
+    """Empty, huge, and half a surrogate pair, as JSON may hold: each is one key."""
+    await store.claim("dpop", key, after(60))
+    with pytest.raises(AlreadyClaimedError):
+        await store.claim("dpop", key, after(60))
+    await store.put_token(key, b"record", after(60))
+    assert await store.get_token(key) == b"record"
+
+
+def test_one_of_many_claims_wins(backend: Backend) -> None:
+    """Of 200 claims at once, from four processes, exactly one wins."""
+    command = [sys.executable, "-m", "tests.services.state.claimant"]
+    processes = [
+        subprocess.Popen(
+            [*command, str(backend.where), backend.scope, str(EACH)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=PROJECT,
+        )
+        for _ in range(PROCESSES)
+    ]
+    for process in processes:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin
+        process.stdin.write("\n")
+        process.stdin.flush()
+    won = [int(process.communicate(timeout=30)[0]) for process in processes]
+    assert sum(won) == 1
+
+
+async def test_a_token_is_found_by_its_handle(store: Store, other: Store) -> None:
+    """The record comes back byte by byte, on any replica."""
+    record = bytes(range(256))
+    await store.put_token("handle", record, after(60))
+    assert await other.get_token("handle") == record
+    assert await other.get_token("handl") is None
+
+
+async def test_a_token_ends(store: Store, clock: Clock) -> None:
+    """At `until` there is no record any more."""
+    await store.put_token("handle", b"record", after(60))
+    clock.forward(59)
+    assert await store.get_token("handle") == b"record"
+    clock.forward(1)
+    assert await store.get_token("handle") is None
+
+
+async def test_a_token_can_be_put_anew(store: Store) -> None:
+    """The newest record of a handle counts, with its own end."""
+    await store.put_token("handle", b"old", after(60))
+    await store.put_token("handle", b"new", after(60))
+    assert await store.get_token("handle") == b"new"
+    await store.put_token("handle", b"over", NOON)
+    assert await store.get_token("handle") is None
+
+
+async def test_a_revocation_is_shared(store: Store, other: Store) -> None:
+    """What one replica has revoked is void at all, alone."""
+    await store.revoke("id", after(60))
+    assert await other.is_revoked("id")
+    assert not await other.is_revoked("another")
+
+
+async def test_a_revocation_holds_through_its_last_second(
+    store: Store, clock: Clock
+) -> None:
+    """A token may be accepted at its last second: so long it is void."""
+    await store.revoke("id", after(60))
+    clock.forward(60)
+    assert await store.is_revoked("id")
+    clock.forward(1)
+    assert not await store.is_revoked("id")
+
+
+async def test_revocations_are_listed_in_order(store: Store, other: Store) -> None:
+    """Every replica lists the same, ordered by id, with the moments given."""
+    await store.revoke("b", after(60))
+    await other.revoke("a", after(30))
+    expected = Revocations.of([("a", after(30)), ("b", after(60))])
+    assert expected.entries == (("a", after(30)), ("b", after(60)))
+    assert await store.revocations() == await other.revocations() == expected
+
+
+async def test_nothing_is_revoked_at_first(store: Store) -> None:
+    """The list of a new store is empty, and has a version too."""
+    assert await store.revocations() == Revocations.of(())
+    assert Revocations.of(()).version
+
+
+async def test_to_revoke_again_changes_nothing(store: Store, other: Store) -> None:
+    """A second revocation, earlier or the same, leaves list and version as they are."""
+    await store.revoke("id", after(60))
+    before = await store.revocations()
+    await other.revoke("id", after(60))
+    await other.revoke("id", after(30))
+    assert await store.revocations() == before
+
+
+async def test_a_later_end_replaces_an_earlier(store: Store) -> None:
+    """A revocation can be prolonged; the version tells."""
+    await store.revoke("id", after(30))
+    before = await store.revocations()
+    await store.revoke("id", after(60))
+    changed = await store.revocations()
+    assert changed.entries == (("id", after(60)),)
+    assert changed.version != before.version
+
+
+async def test_the_version_changes_when_a_revocation_ends(
+    store: Store, clock: Clock
+) -> None:
+    """What is over leaves the list, and the version is that of the list without it."""
+    await store.revoke("short", after(30))
+    await store.revoke("long", after(60))
+    both = await store.revocations()
+    clock.forward(31)
+    one = await store.revocations()
+    assert one.entries == (("long", after(60)),)
+    assert one.version != both.version
+    clock.forward(30)
+    assert await store.revocations() == Revocations.of(())
+
+
+async def test_the_version_stands_while_nothing_changes(
+    store: Store, clock: Clock
+) -> None:
+    """Neither time nor other operations touch the version."""
+    await store.revoke("id", after(60))
+    before = await store.revocations()
+    await store.claim("dpop", "jti", after(60))
+    await store.put_token("handle", b"record", after(60))
+    clock.forward(60)
+    assert await store.revocations() == before
+
+
+async def test_what_was_never_in_force_is_not_listed(store: Store) -> None:
+    """To revoke a token that is over changes nothing."""
+    await store.revoke("id", after(-2))
+    assert not await store.is_revoked("id")
+    assert await store.revocations() == Revocations.of(())
+
+
+async def test_ids_are_any_text(store: Store) -> None:
+    """The id of another issuer's token cannot break the list."""
+    names = ["", "id with spaces\n", "ключ", "\ud800", "\0"]
+    for name in names:
+        await store.revoke(name, after(60))
+        assert await store.is_revoked(name)
+    listed = [name for name, _ in (await store.revocations()).entries]
+    assert listed == sorted(names)
+
+
+async def test_much_that_is_over_goes(store: Store, clock: Clock) -> None:
+    """Whatever is over leaves room while others write, and what is not stays."""
+    await store.claim("dpop", "stays", after(10_000))
+    for number in range(300):
+        await store.claim("dpop", str(number), after(5))
+        await store.revoke(str(number), after(5))
+    clock.forward(5 + GRACE.total_seconds() + 1)
+    for number in range(300):
+        await store.revoke(f"later {number}", after(10_000))
+    assert len((await store.revocations()).entries) == 300
+    with pytest.raises(AlreadyClaimedError):
+        await store.claim("dpop", "stays", after(10_000))
+
+
+async def test_a_closed_store_opens_again(store: Store) -> None:
+    """Closing lets go of the backend, and of nothing that was stored."""
+    await store.claim("dpop", "jti", after(60))
+    await store.aclose()
+    await store.aclose()
+    await store.ping()
+    with pytest.raises(AlreadyClaimedError):
+        await store.claim("dpop", "jti", after(60))
+
+
+async def test_a_moment_without_zone_is_a_mistake(store: Store) -> None:
+    """A local time is refused at once: whose would it be?"""
+    local = datetime(2027, 1, 1, 12)  # noqa: DTZ001 - the mistake
+    with pytest.raises(ValueError, match="no time zone"):
+        await store.claim("dpop", "jti", local)
+    with pytest.raises(ValueError, match="no time zone"):
+        await store.put_token("handle", b"", local)
+
+
+async def test_another_zone_is_the_same_moment(store: Store, clock: Clock) -> None:
+    """An end given in another zone is that moment, told in UTC."""
+    east = after(60).astimezone(timezone(timedelta(hours=9)))
+    await store.revoke("id", east)
+    [(_, until)] = (await store.revocations()).entries
+    assert until == after(60)
+    assert until.utcoffset() == timedelta(0)
+
+
+def test_the_codes_are_the_callers() -> None:
+    """An unavailable backend is the 503 of RFC 6749, section 4.1.2.1."""
+    assert StateUnavailableError.code == "temporarily_unavailable"
+    assert AlreadyClaimedError.code == "already_claimed"
