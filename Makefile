@@ -11,7 +11,7 @@ ARGS =
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down test test-quick check lock clean
+.PHONY: help up down lab lab-down test test-quick check lock clean
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | \
@@ -24,11 +24,19 @@ up: $(UP) ## Roll out playbooks/topology.yml on this machine, verify it, drill i
 down: $(UP) ## Stop every process; keys and certificates stay
 	@$(ANSIBLE_PLAYBOOK) playbooks/down.yml $(ARGS)
 
+# Ansible reaches the hosts from inside the lab's network:
+#   .venv/bin/python -m tests.lab run $(ANSIBLE_PLAYBOOK) -i INVENTORY playbooks/site.yml
+lab: $(UP) ## Boot seven real Debian hosts on this machine (root)
+	@.venv/bin/python -m tests.lab up
+
+lab-down: $(UP) ## Remove the hosts and every trace of them
+	@.venv/bin/python -m tests.lab down
+
 test: $(DEV) ## Run all tests, or some: make test T=tests/pki
 	@.venv/bin/python -m pytest $(T)
 
 test-quick: $(DEV) ## Run the tests that take milliseconds
-	@.venv/bin/python -m pytest -m "not rollout" $(T)
+	@.venv/bin/python -m pytest -m "not rollout and not lab" $(T)
 
 check: $(DEV) ## Run the linters and the type checker
 	.venv/bin/ruff check .
