@@ -1,14 +1,11 @@
 """Keys are made by their owner, signed by the CA, installed whole or not at all."""
 
 import json
-import shutil
 import sqlite3
-import subprocess
 from pathlib import Path
 
 import pytest
 from ansible_collections.certbound.kit.plugins.module_utils.generation import (
-    NotInstalledError,
     current_serial,
 )
 from ansible_collections.certbound.kit.plugins.module_utils.openssl import (
@@ -28,23 +25,6 @@ from ansible_collections.certbound.kit.plugins.modules import (
 )
 
 from tests.playbooks.enrolling import DAY, Enrolling, open_files
-
-
-@pytest.fixture(scope="module")
-def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a root with a CA in it, and an identity enrolled."""
-    enrolling = Enrolling(tmp_path_factory.mktemp("founded"))
-    enrolling.found()
-    enrolling.install(enrolling.sign(enrolling.ask()))
-    return enrolling.root
-
-
-@pytest.fixture
-def enrolled(founded: Path, tmp_path: Path) -> Enrolling:
-    """Return an enrolled identity that a test may spoil."""
-    root = tmp_path / "certs"
-    shutil.copytree(founded, root, symlinks=True)
-    return Enrolling(root)
 
 
 def issued(enrolling: Enrolling) -> int:
@@ -153,72 +133,6 @@ def test_opened_key_is_closed(enrolled: Enrolling) -> None:
     assert list(open_files(enrolled.root)) == []
 
 
-def test_reason_close_to_the_end(enrolled: Enrolling) -> None:
-    """A certificate with too little left is renewed, and that is said."""
-    reason = enrolled.ask(check=True, renew_before=DAY)["reason"]
-    assert reason.startswith("less than 1 day, 0:00:00 left, it ends at 2")
-
-
-def test_reason_other_names(enrolled: Enrolling) -> None:
-    """A certificate with other names than the topology's is replaced."""
-    enrolled.dns_names = ["orders.shop.internal"]
-    reason = enrolled.ask(check=True)["reason"]
-    assert reason == "other names than in the topology (DNS:localhost)"
-
-
-def test_reason_longer_life(enrolled: Enrolling) -> None:
-    """A certificate that lives longer than is now allowed is replaced."""
-    enrolled.lifetime = DAY // 2
-    reason = enrolled.ask(check=True)["reason"]
-    assert reason == "lives longer than the topology allows"
-
-
-def test_reason_other_root(enrolled: Enrolling) -> None:
-    """A certificate under a root that the CA does not have is replaced."""
-    reason = enrolled.ask(check=True, root="00" * 32)["reason"]
-    assert reason == "issued under a root that the CA no longer has"
-
-
-def test_reason_other_key(enrolled: Enrolling) -> None:
-    """A certificate whose key is not the one beside it is replaced."""
-    make_key(f"{enrolled.paths.current}/key.pem")
-    reason = enrolled.ask(check=True)["reason"]
-    assert reason == "the certificate is not of the key beside it"
-
-
-def test_reason_broken_chain(enrolled: Enrolling) -> None:
-    """A certificate that its bundle does not verify is replaced."""
-    bundle = Path(enrolled.paths.current) / "bundle.pem"
-    leaf_and_issuer = (Path(enrolled.paths.current) / "certificate.pem").read_text()
-    bundle.write_text(
-        leaf_and_issuer.split("-----END")[0] + "-----END CERTIFICATE-----\n"
-    )
-    assert enrolled.ask(check=True)["reason"].startswith("broken generation (openssl")
-
-
-def test_reason_unreadable(enrolled: Enrolling) -> None:
-    """A file that is no certificate is replaced."""
-    (Path(enrolled.paths.current) / "certificate.pem").write_text("nothing")
-    assert enrolled.ask(check=True)["reason"].startswith("unreadable certificate (")
-
-
-def test_reason_expired(enrolled: Enrolling) -> None:
-    """A certificate at its end is replaced, and that it expired is said."""
-    present = enrolled.look()
-    assert present.certificate is not None
-    assert present.fault is None
-    late = enrolled.look(present.certificate.not_after)
-    assert str(late.fault).startswith("expired at 2")
-
-
-def test_reason_not_yet_valid(enrolled: Enrolling) -> None:
-    """A certificate of the future, by this host's clock, is replaced."""
-    present = enrolled.look()
-    assert present.certificate is not None
-    early = enrolled.look(present.certificate.not_before - 1)
-    assert str(early.fault).startswith("not valid before 2")
-
-
 def test_ca_refuses_other_names(enrolled: Enrolling) -> None:
     """A request for names that the topology does not give is refused by the CA."""
     enrolled.ask(renew_before=2 * DAY)
@@ -231,66 +145,6 @@ def test_ca_refuses_other_names(enrolled: Enrolling) -> None:
     verdict = enrolled.sign(asked)["results"][0]
     assert verdict["verdict"] == "refused"
     assert "certificate" not in verdict or not verdict["certificate"]
-
-
-def not_installed(enrolled: Enrolling, signed: dict[str, object], said: str) -> None:
-    before = current_serial(enrolled.identity)
-    with pytest.raises((NotInstalledError, OpensslError), match=said):
-        enrolled.install(signed)
-    assert current_serial(enrolled.identity) == before
-
-
-def test_certificate_of_another_key_is_not_installed(enrolled: Enrolling) -> None:
-    """What was issued for another key leaves everything as it was."""
-    signed = enrolled.sign(enrolled.ask(renew_before=2 * DAY))
-    make_key(f"{enrolled.paths.pending}/key.pem")
-    not_installed(enrolled, signed, "not of the key that waits")
-
-
-def test_certificate_of_another_ca_is_not_installed(
-    enrolled: Enrolling, tmp_path: Path
-) -> None:
-    """What another CA issued leaves everything as it was."""
-    rogue = Enrolling(tmp_path / "rogue")
-    rogue.found()
-    asked = enrolled.ask(renew_before=2 * DAY)
-    bundle = enrolled.sign(asked)["trust_bundle"]
-    signed = rogue.sign(asked) | {"trust_bundle": bundle}
-    not_installed(enrolled, signed, "openssl verify")
-
-
-def test_certificate_with_other_names_is_not_installed(enrolled: Enrolling) -> None:
-    """What carries other names than this host expects leaves everything as it was."""
-    signed = enrolled.sign(enrolled.ask(renew_before=2 * DAY))
-    enrolled.dns_names = ["orders.shop.internal"]
-    not_installed(enrolled, signed, "the certificate is for DNS:localhost")
-
-
-def test_certificate_without_waiting_key_is_not_installed(enrolled: Enrolling) -> None:
-    """Without the key it was made for, a certificate is of no use."""
-    signed = enrolled.sign(enrolled.ask(renew_before=2 * DAY))
-    shutil.rmtree(enrolled.paths.pending)
-    not_installed(enrolled, signed, "no key that waits")
-
-
-def test_key_exists_once(enrolled: Enrolling) -> None:
-    """The key is moved with its generation; no copy stays behind."""
-    enrolled.renew()
-    key = (Path(enrolled.paths.current) / "key.pem").read_bytes()
-    holders = [
-        path
-        for path in enrolled.root.rglob("*")
-        if path.is_file() and key in path.read_bytes()
-    ]
-    assert len({path.resolve() for path in holders}) == 1
-
-
-def test_old_generations_are_few(enrolled: Enrolling) -> None:
-    """After many renewals the current generation and a few before it are there."""
-    serials = [enrolled.renew(keep=2).serial for _ in range(4)]
-    kept = {path.name for path in Path(enrolled.paths.generations).iterdir()}
-    assert kept == set(serials[-3:])
-    assert Path(enrolled.paths.current).resolve().name == serials[-1]
 
 
 def test_lost_passphrase_is_not_replaced(enrolled: Enrolling) -> None:
@@ -377,19 +231,3 @@ def test_ledger_is_whole_after_it_all(founded: Path) -> None:
         ["ledger", "verify", "--directory", enrolling.ca["directory"]],
         chdir=enrolling.ca["chdir"],
     )
-
-
-def test_installed_certificate_is_what_openssl_likes(enrolled: Enrolling) -> None:
-    """The installed chain passes openssl's strict check for server and client."""
-    current = enrolled.paths.current
-    for purpose in ("sslserver", "sslclient"):
-        subprocess.run(
-            [
-                *("openssl", "verify", "-x509_strict", "-purpose", purpose),
-                *("-CAfile", f"{current}/bundle.pem"),
-                *("-untrusted", f"{current}/certificate.pem"),
-                f"{current}/certificate.pem",
-            ],
-            check=True,
-            capture_output=True,
-        )

@@ -14,7 +14,8 @@ from ansible_collections.certbound.kit.plugins.callback.summary import (
 
 def test_phases_are_timed() -> None:
     """Each play is a phase with its time, and the sum comes first."""
-    seen = Seen(phases=[Phase("Enrolment", 0, 2.04), Phase("Drill", 0, 3.5)])
+    phases = [Phase("Enrolment", 0, 2.04, 3), Phase("Drill", 0, 3.5, 1)]
+    seen = Seen(phases=[*phases, Phase("Left out by its tag", 0)])
     assert summary_lines(seen) == ["5.5 s: enrolment 2.0 s, drill 3.5 s"]
 
 

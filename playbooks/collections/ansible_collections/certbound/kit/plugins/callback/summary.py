@@ -36,6 +36,7 @@ class Phase:
     name: str
     began: float
     seconds: float = 0.0
+    tasks: int = 0
 
 
 @dataclass
@@ -75,6 +76,15 @@ class CallbackModule(CallbackBase):
         """Begin a phase."""
         self._end_phase()
         self._seen.phases.append(Phase(play.get_name(), time.monotonic()))
+
+    def v2_playbook_on_task_start(
+        self,
+        task: Any,
+        is_conditional: bool,  # noqa: ARG002, FBT001 -- the base class's
+    ) -> None:
+        """Count a phase if it does something, whatever tags leave of it."""
+        if self._seen.phases and "validate_argument_spec" not in task.action:
+            self._seen.phases[-1].tasks += 1
 
     def v2_runner_on_ok(self, result: Any) -> None:
         """Take note of what a module of ours has done."""
@@ -129,7 +139,9 @@ def parts_of(result: Any) -> tuple[Any, dict[str, Any]]:
 def summary_lines(seen: Seen) -> list[str]:
     """Return the lines on phases, certificates and processes."""
     total = sum(phase.seconds for phase in seen.phases)
-    phases = ", ".join(f"{p.name.lower()} {p.seconds:.1f} s" for p in seen.phases)
+    phases = ", ".join(
+        f"{p.name.lower()} {p.seconds:.1f} s" for p in seen.phases if p.tasks
+    )
     lines = [f"{total:.1f} s: {phases}"]
     if context.CLIARGS.get("check"):
         lines.append("Check mode: nothing was changed; this is what would be.")

@@ -15,7 +15,7 @@ from .processes import processes_naming, stop
 from .supervisor import FATAL, RUNNING, Places, Supervisor, SupervisorError
 
 _POLL = 0.1  # seconds
-_LOG_TAIL = 600  # characters
+_LONGEST_LINE = 600  # characters
 
 
 def start(places: Places, interpreter: str, seconds: int) -> None:
@@ -65,6 +65,6 @@ def wait_running(supervisor: Supervisor, places: Places, seconds: int) -> None:
 
 
 def tail(path: str) -> str:
-    """Return the last lines of a log on one line."""
-    text = (read_text(path) or "nothing")[-_LOG_TAIL:]
-    return " | ".join(text.strip().splitlines()[-3:])
+    """Return the last line of a log: of a traceback, it is the one that says why."""
+    lines = (read_text(path) or "").strip().splitlines() or ["with nothing"]
+    return lines[-1][:_LONGEST_LINE]
