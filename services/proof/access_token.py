@@ -10,7 +10,7 @@ Not proved here: that the caller is the client the token was issued to. That is
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from joserfc.jwk import ECKey
@@ -24,6 +24,7 @@ from services.proof.errors import (
     WrongIssuerError,
 )
 from services.proof.jws import UnverifiedToken, verify
+from services.proof.numeric_date import moment
 
 TYPE = "at+jwt"  # RFC 9068, section 2.1
 # A clock may be this far behind the token service's. FAPI 2.0, section 5.3.2.1, wants
@@ -129,13 +130,10 @@ def _audience(claims: Mapping[str, Any]) -> str:
 
 def _moment(claims: Mapping[str, Any], name: str) -> datetime:
     """Return a NumericDate (RFC 7519, section 2) as a moment in UTC."""
-    value = claims.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise MissingClaimError(f"{name} is no number of seconds")
     try:
-        return datetime.fromtimestamp(value, UTC)
-    except (OverflowError, ValueError, OSError):
-        raise MissingClaimError(f"{name} is no date") from None
+        return moment(claims.get(name))
+    except ValueError as error:
+        raise MissingClaimError(f"{name} is {error}") from None
 
 
 def _confirmation(claims: Mapping[str, Any]) -> Mapping[str, object] | None:

@@ -70,12 +70,36 @@ class NotYetValidError(InvalidTokenError):
 
 
 class UnboundTokenError(InvalidTokenError):
-    """The token names no certificate, so whoever holds it could use it."""
+    """The token names no holder, or two, so somebody else could use it."""
 
-    description = "the token is not bound to a certificate"
+    description = "the token is not bound to one certificate or key"
 
 
 class WrongCertificateError(InvalidTokenError):
     """The token names another certificate than the caller's."""
 
     description = "the token is bound to another certificate"
+
+
+class CertificateRequiredError(InvalidTokenError):
+    """The token names a certificate, and the caller presented none."""
+
+    description = "the token is bound to a certificate, and none was presented"
+
+
+class ProofRequiredError(InvalidTokenError):
+    """The token names a key, and came without a proof by it (RFC 9449, 7.2)."""
+
+    description = "the token is bound to a key, and no DPoP proof was presented"
+
+
+class WrongKeyError(InvalidTokenError):
+    """The token names another key than the one that made the proof."""
+
+    description = "the token is bound to another key"
+
+
+class UnmatchedProofError(InvalidTokenError):
+    """The token names a certificate, and came with a proof that it cannot match."""
+
+    description = "the token is bound to a certificate and takes no DPoP proof"

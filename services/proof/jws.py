@@ -2,7 +2,8 @@
 
 `parse` reads the header of a token nobody has checked yet, so that a caller can look
 up the key it names; `verify` then proves that this key signed it. Signing algorithms
-are a table bound to the kind of key, never what the token says it wants.
+are a table bound to the kind of key, never what the token says it wants. A JWS that
+names no key, because it carries its own, is read with `read` (`dpop`).
 
 Only the signature is proved here: what the claims must hold is for `access_token`.
 """
@@ -16,7 +17,7 @@ from typing import Any, NewType
 
 from joserfc import jws
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from services.proof.errors import (
     MalformedTokenError,
@@ -29,26 +30,49 @@ ALGORITHMS = ("ES256",)  # FAPI 2.0, section 5.4.1, allows it; all our keys are 
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _LONGEST = 8192  # characters; uvicorn's parsers allow far more in a header
 
+# The library's word for which algorithms, header members and sizes are taken.
+TOKENS = jws.JWSRegistry(algorithms=ALGORITHMS)
+
+VerificationKey = ECKey | OKPKey | RSAKey
 SignedClaims = NewType("SignedClaims", dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
-class UnverifiedToken:
-    """A token whose signature nobody has checked: trust nothing in it."""
+class UnverifiedJws:
+    """A JWS whose signature nobody has checked: trust nothing in it."""
 
     text: str
     unverified_header: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class UnverifiedToken(UnverifiedJws):
+    """An unverified JWS that names the key it wants to be checked with."""
+
     key_id: str
 
 
 def parse(text: str) -> UnverifiedToken:
+    """Read the header of `text`, which names a key.
+
+    Raises:
+        MalformedTokenError: as `read`.
+        UnknownKeyError: the header names no key.
+    """
+    header = read(text).unverified_header
+    key_id = header.get("kid")
+    if not isinstance(key_id, str) or not key_id:
+        raise UnknownKeyError("the header names no key")
+    return UnverifiedToken(text, header, key_id)
+
+
+def read(text: str, *, registry: jws.JWSRegistry = TOKENS) -> UnverifiedJws:
     """Read the header of `text`.
 
     Raises:
         MalformedTokenError: too long, no compact JWS, a header that is no strict JSON
             object, or any critical extension (none is understood, so RFC 7515,
             section 4.1.11, says to refuse).
-        UnknownKeyError: the header names no key.
     """
     if len(text) > _LONGEST:
         raise MalformedTokenError(f"token longer than {_LONGEST} characters")
@@ -57,7 +81,7 @@ def parse(text: str) -> UnverifiedToken:
     if not _COMPACT.fullmatch(text):
         raise MalformedTokenError("not three base64url parts")
     try:
-        raw = jws.extract_compact(text.encode("ascii"))
+        raw = jws.extract_compact(text.encode("ascii"), registry=registry)
         octets, *_ = [_decoded(part) for part in text.split(".")]
         header = _strict_object(octets)
     except (JoseError, ValueError, RecursionError) as error:
@@ -66,21 +90,23 @@ def parse(text: str) -> UnverifiedToken:
         raise MalformedTokenError("header reads in two ways")
     if "crit" in header or "b64" in header:
         raise MalformedTokenError("critical header extensions are not understood")
-    key_id = header.get("kid")
-    if not isinstance(key_id, str) or not key_id:
-        raise UnknownKeyError("the header names no key")
-    return UnverifiedToken(text, header, key_id)
+    return UnverifiedJws(text, header)
 
 
 def verify(
-    token: UnverifiedToken, key: ECKey, *, types: frozenset[str]
+    token: UnverifiedJws,
+    key: VerificationKey,
+    *,
+    types: frozenset[str],
+    registry: jws.JWSRegistry = TOKENS,
 ) -> SignedClaims:
     """Return the claims of `token`, signed by `key` as one of `types`.
 
     Args:
-        token: what `parse` returned.
+        token: what `parse` or `read` returned.
         key: the public key whose id the token names.
         types: accepted values of `typ`, in lower case, without `application/`.
+        registry: the algorithms that belong to the key.
 
     Raises:
         SignatureError: another algorithm than the key's, or a false signature.
@@ -88,7 +114,7 @@ def verify(
         MalformedTokenError: the payload is no strict JSON object.
     """
     try:
-        opened = jws.deserialize_compact(token.text, key, algorithms=list(ALGORITHMS))
+        opened = jws.deserialize_compact(token.text, key, registry=registry)
     except (JoseError, ValueError) as error:
         raise SignatureError(f"signature: {type(error).__name__}") from None
     kind = token.unverified_header.get("typ")
