@@ -4,8 +4,8 @@
 ANSIBLE_PLAYBOOK = .venv/bin/ansible-playbook
 DEV = .venv/.installed-dev
 UP = .venv/.installed-up
-T =
-ARGS =
+T ?=
+ARGS ?=
 
 # ansible-lint looks for its own helpers in PATH.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
