@@ -125,8 +125,9 @@ class SqliteStore:
         return self._feed.at(second_of(self._clock))
 
     async def ping(self) -> None:
-        """Return if a write could begin."""
-        await self._run(_begin_only)
+        """Return if the file took a write just now: opened is not yet writable."""
+        query = "UPDATE state SET revision = revision"
+        await self._run(lambda db: db.execute(query))
 
     async def aclose(self) -> None:
         """Close the file."""
@@ -189,8 +190,3 @@ def _read_feed(db: sqlite3.Connection, feed: Feed) -> Feed:
         if revision == feed.revision:
             return feed
         return Feed(revision, db.execute("SELECT name, over FROM revocation"))
-
-
-def _begin_only(db: sqlite3.Connection) -> None:
-    with transaction(db, "IMMEDIATE"):
-        pass

@@ -92,7 +92,7 @@ class Store(Protocol):
         """Return every token that is void now."""
 
     async def ping(self) -> None:
-        """Return if the backend would take a write."""
+        """Return if the backend takes writes."""
 
     async def aclose(self) -> None:
         """Let go of the backend; a later call would open it again."""

@@ -1,6 +1,6 @@
-"""A real Redis for tests, on a Unix socket, that can be killed, paused and restarted.
+"""A real Redis for tests, that can be killed, paused and restarted.
 
-    with RedisServer.started(directory) as server:
+    with RedisServer.started() as server:
         open_store(server.url, scope="https://localhost:8440")
 
 Debian's package is installed if it is missing and we are root; where that cannot be,
@@ -11,6 +11,7 @@ import fcntl
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -52,16 +53,27 @@ def _install() -> None:
                 )
 
 
+def free_port() -> int:
+    """Return a port of the loopback address that nobody has now."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
 class RedisServer:
     """A server in a directory; its data outlive a restart."""
 
     def __init__(self, directory: Path, options: Sequence[str]) -> None:
+        self.directory = directory
+        port = free_port()
+        self.url = f"unix://{directory}/redis.sock"
+        self.tcp_url = f"redis://127.0.0.1:{port}/0"
         self._command = [
             find_binary(),
-            *("--port", "0", "--unixsocket", str(directory / "redis.sock")),
+            *("--bind", "127.0.0.1", "--port", str(port)),
+            *("--unixsocket", str(directory / "redis.sock")),
             *("--dir", str(directory), "--save", "", *options),
         ]
-        self.url = f"unix://{directory}/redis.sock"
         self._process: subprocess.Popen[str] | None = None
 
     @classmethod
