@@ -81,8 +81,13 @@ class Seen:
     authorization: str
 
 
-def recorded(app: ASGIApp, seen: list[Seen]) -> ASGIApp:
-    """Return `app` with a list of what it is asked."""
+def recorded(
+    app: ASGIApp, seen: list[Seen], before: list[Callable[[], object]] | None = None
+) -> ASGIApp:
+    """Return `app` with a list of what it is asked.
+
+    What stands in `before` is done, and removed, when the next request arrives.
+    """
 
     async def recording(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -97,6 +102,8 @@ def recorded(app: ASGIApp, seen: list[Seen]) -> ASGIApp:
                     headers.get(b"authorization", b"").decode("latin-1"),
                 )
             )
+            while before:
+                before.pop()()
         await app(scope, receive, send)
 
     return recording
@@ -111,6 +118,7 @@ class Tokens:
     document: Path
     clock: Clock
     seen: list[Seen]
+    before: list[Callable[[], object]]  # to be done when it is asked next
 
     def asked(self, path: str) -> int:
         """Return how often `path` was asked for."""
@@ -186,5 +194,7 @@ def token_service(
 
     config = Watched(read, file_stamp(document), name="config", monotonic=clock.seconds)
     seen: list[Seen] = []
-    with serve(recorded(app(config, clock=clock), seen), instance) as running:
-        yield Tokens(running, instance, document, clock, seen)
+    before: list[Callable[[], object]] = []
+    made = recorded(app(config, clock=clock), seen, before)
+    with serve(made, instance) as running:
+        yield Tokens(running, instance, document, clock, seen, before)

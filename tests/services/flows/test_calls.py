@@ -249,3 +249,20 @@ def test_a_renewal_changes_token_and_connection_together(
     assert seen[0].authorization == seen[2].authorization
     assert seen[2].authorization != seen[3].authorization == seen[4].authorization
     assert shop.tokens.asked("/token") == 2
+
+
+def test_a_renewal_in_the_middle_of_a_call_does_not_part_the_two(shop: Shop) -> None:
+    """A token fetched with the old certificate goes out over its connection."""
+    running = shop.start("stock", stock.create_app)
+    caller = shop.caller("orders", running)
+    old = caller.instance.generation.thumbprint
+
+    def renew() -> None:
+        caller.instance.renew()
+        shop.tokens.clock.move(seconds=1)
+
+    shop.tokens.before.append(renew)  # the token is on its way when the link is turned
+    assert caller.get().status_code == 200
+    assert caller.instance.generation.thumbprint != old
+    (request,) = running.seen
+    assert request.thumbprint == old
