@@ -32,7 +32,7 @@ _SECRET_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"
 # to use, and the exponent is that of every library (65537).
 _RSA_BITS = range(2048, 4096 + 1)
 _RSA_EXPONENT = "AQAB"
-_MEMBER = re.compile(r"[A-Za-z0-9_-]{1,683}")  # base64url of 4096 bits at most
+_MEMBER = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True)
