@@ -2,7 +2,24 @@
 
 The token endpoint and the resource services call `proof_header` and then
 `verify_proof`; whoever holds a `DpopProof` holds a proof that was signed, by the key of
-that thumbprint, for this method, URI and access token, now.
+that thumbprint, for this method, URI and access token, now. The steps, in the RFC's
+numbers:
+
+1. One header field at most: `proof_header`.
+2. A well-formed JWT: a compact JWS of strict JSON without critical extensions.
+3. All required claims, each of its type.
+4. `typ` is `dpop+jwt`.
+5. `alg` is on our list.
+6. The key in the header is of the algorithm's kind, and signed this.
+7. That key is a public one.
+8. `htm` is the method, letter for letter.
+9. `htu` is the URI, both in normal form: `target_uri`.
+10. `nonce` is one of ours, where nonces are asked for. There is no falling back to
+    proofs without one (section 11.3).
+11. `iat` is younger than `MAX_AGE` and not ahead by more than `SKEW`; a good nonce does
+    not excuse from this.
+12. `ath` is the hash of the access token, where one is presented; without one a claim
+    of that name has no meaning and is ignored.
 
 Not proved here:
 
@@ -115,24 +132,7 @@ def verify_proof(  # noqa: PLR0913 - a proof is checked against all of the reque
     access_token: str | None,
     nonces: NonceVerifier | None,
 ) -> DpopProof:
-    """Return the proof that `unverified` is, after section 4.3 and in its numbers.
-
-    1. One header field: `proof_header`.
-    2. A well-formed JWT: a compact JWS of strict JSON without critical extensions.
-    3. All required claims, each of its type.
-    4. `typ` is `dpop+jwt`.
-    5. `alg` is on our list.
-    6. The key in the header is of the algorithm's kind, and signed this.
-    7. That key is a public one.
-    8. `htm` is the method, letter for letter.
-    9. `htu` is the URI, both in normal form: `target_uri`.
-    10. `nonce` is one of ours, where nonces are asked for. There is no falling back to
-        proofs without one (section 11.3).
-    11. `iat` is not older than `MAX_AGE` and not ahead by more than `SKEW`; a good
-        nonce does not excuse from this.
-    12. `ath` is the hash of the access token, where one is presented; without one a
-        claim of that name has no meaning and is ignored. That the token is bound to
-        the key is for `binding`.
+    """Return the proof that `unverified` is; the steps stand at the module's head.
 
     Args:
         unverified: what `proof_header` returned.
@@ -144,7 +144,7 @@ def verify_proof(  # noqa: PLR0913 - a proof is checked against all of the reque
         nonces: who checks nonces, None where none is asked for.
 
     Raises:
-        InvalidProofError: the subclass says which of these does not hold.
+        InvalidProofError: the subclass says which step refused.
     """
     claims, thumbprint = _opened(unverified)  # 2, 4 to 7
     token_id, issued_at = _token_id(claims), _issued_at(claims)  # 3
