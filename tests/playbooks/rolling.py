@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.certbound.kit.plugins.module_utils.processes import (
-    processes_naming,
+from ansible_collections.certbound.kit.plugins.module_utils.processes import Ours
+from ansible_collections.certbound.kit.plugins.module_utils.supervisor import (
+    SUPERVISORD,
 )
 
 PROJECT = Path(__file__).parents[2]
@@ -133,7 +134,8 @@ class Rolling:
             re.escape(str(self.root)) + r"/services/(.+)/config.json"
         )
         found = {}
-        for process in processes_naming(str(self.root)):
+        ours = Ours(str(self.root), [["-m", "services", "run"], SUPERVISORD])
+        for process in ours.find():
             named = configured.fullmatch(process.arguments[-1])
             found[named.group(1) if named else process.name] = process.pid
         return found

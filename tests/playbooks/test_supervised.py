@@ -8,11 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.certbound.kit.plugins.module_utils.processes import (
-    processes_naming,
-    stop,
-    wait_gone,
-)
+from ansible_collections.certbound.kit.plugins.module_utils.processes import Ours
 from ansible_collections.certbound.kit.plugins.module_utils.supervisor import (
     Places,
     SupervisorError,
@@ -21,8 +17,10 @@ from ansible_collections.certbound.kit.plugins.module_utils.supervisor import (
 )
 from ansible_collections.certbound.kit.plugins.modules.supervised import (
     absent,
+    ours_of,
     present,
     release_of,
+    wanted_configuration,
 )
 
 SLEEP = "import signal; signal.pause()"
@@ -65,7 +63,7 @@ class Supervised:
         """Return who runs, by the last part of the last argument."""
         return {
             Path(process.arguments[-1]).name: process.pid
-            for process in processes_naming(str(self.root))
+            for process in ours_of(self.params).find()
         }
 
 
@@ -173,24 +171,61 @@ def test_comparison_names_programs(tmp_path: Path) -> None:
     assert change == ({"c"}, {"b"}, {"a"})
 
 
-def test_deaf_process_is_made_to_end(tmp_path: Path) -> None:
-    """A process that ignores the polite request is ended all the same."""
-    marker = str(tmp_path / "deaf")
-    reader, writer = os.pipe()
-    deaf = (
-        "import os, signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
-        f"os.write({writer}, b'.'); signal.pause()"
+@pytest.mark.rollout
+def test_run_that_died_halfway_is_taken_up(supervised: Supervised) -> None:
+    """A configuration that was written, and never acted on, is acted on."""
+    supervised.up()
+    supervised.names = ["one", "two", "three"]
+    places = Places(str(supervised.root))
+    Path(places.configuration).write_text(
+        wanted_configuration(supervised.params, places)
     )
+    assert supervised.up() == {"started": ["three"], "stopped": []}
+    assert "three" in supervised.pids()
+
+
+def run_python(program: str, *arguments: str) -> int:
+    """Start a Python that announces itself on a pipe, and wait until it has."""
+    reader, writer = os.pipe()
     pid = os.posix_spawn(
         sys.executable,
-        [sys.executable, "-c", deaf, marker],
+        [sys.executable, "-c", program.replace("READY", str(writer)), *arguments],
         dict(os.environ),
         file_actions=[(os.POSIX_SPAWN_DUP2, writer, writer)],
     )
     os.read(reader, 1)
-    assert [process.pid for process in processes_naming(str(tmp_path))] == [pid]
-    assert wait_gone(str(tmp_path), 0.1) != []
-    assert stop(processes_naming(str(tmp_path)), str(tmp_path), 0.1) == []
-    os.waitpid(pid, 0)
     os.close(reader)
     os.close(writer)
+    return pid
+
+
+DEAF = (
+    "import os, signal; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+    "os.write(READY, b'.'); signal.pause()"
+)
+
+
+def test_deaf_process_is_made_to_end(tmp_path: Path) -> None:
+    """A process of ours that ignores the polite request is ended all the same."""
+    pid = run_python(DEAF, str(tmp_path / "deaf"))
+    (found,) = Ours(str(tmp_path), [["-c", argument_of(pid)]]).find()
+    assert found.pid == pid
+    ours = Ours(str(tmp_path), [found.arguments[1:-1]])
+    assert ours.wait_gone(0.1) == [found]
+    assert ours.stop(0.1) == []
+    os.waitpid(pid, 0)
+
+
+def test_reader_of_our_files_is_not_ours(supervised: Supervised) -> None:
+    """Whoever has a file of ours open, an editor or a pager, is left alone."""
+    pid = run_python(DEAF, str(supervised.root / "log" / "one.log"))
+    assert ours_of(supervised.params).find() == []
+    assert supervised.down()["stopped"] == []
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+
+
+def argument_of(pid: int) -> str:
+    """Return the program that a Python was given."""
+    line = Path(f"/proc/{pid}/cmdline").read_bytes().decode()
+    return line.split("\0")[2]

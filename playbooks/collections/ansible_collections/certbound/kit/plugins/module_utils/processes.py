@@ -1,8 +1,9 @@
 """Which processes of this host are ours, and who holds a port.
 
-Read from /proc, or from `ps` and `lsof` where there is none. A process is ours if its
-command line names a file under our own directory, so that nothing else is ever
-signalled. A zombie has no command line and counts as gone.
+Read from /proc, or from `ps` and `lsof` where there is none. A process is ours if it is
+a Python that runs our module on a file of our own directory; an editor or a pager that
+has such a file open is not, and is never signalled. A zombie has no command line and
+counts as gone.
 """
 
 from __future__ import annotations
@@ -31,38 +32,42 @@ class Process(NamedTuple):
         return os.path.basename(self.arguments[0]) if self.arguments else "?"
 
 
-def processes_naming(prefix: str) -> list[Process]:
-    """Return the processes with an argument that is a path under `prefix`."""
-    inside = prefix.rstrip("/") + "/"
-    return [
-        process
-        for process in _all_processes()
-        if process.pid != os.getpid()
-        and any(argument.startswith(inside) for argument in process.arguments)
-    ]
+class Ours(NamedTuple):
+    """The processes of one roll-out: `python ARGUMENTS PATH`, PATH below its root."""
 
+    root: str
+    runs: list[list[str]]  # the arguments between the interpreter and the path
 
-def stop(processes: list[Process], prefix: str, seconds: float) -> list[Process]:
-    """Ask the processes to end, then make them; return those that are still there."""
-    for wanted, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, 5.0)):
-        pids = {process.pid for process in processes}
-        for pid in pids:
-            with suppress(ProcessLookupError):
-                os.kill(pid, wanted)
-        processes = wait_gone(prefix, patience)
-        if not processes:
-            break
-    return processes
+    def find(self) -> list[Process]:
+        """Return those that are there now."""
+        inside = self.root.rstrip("/") + "/"
+        return [
+            process
+            for process in _all_processes()
+            if process.arguments[1:-1] in self.runs
+            and process.arguments[-1].startswith(inside)
+        ]
 
+    def wait_gone(self, seconds: float) -> list[Process]:
+        """Wait until there are none; return those that stay."""
+        deadline = time.monotonic() + seconds
+        while True:
+            left = self.find()
+            if not left or time.monotonic() > deadline:
+                return left
+            time.sleep(_POLL)
 
-def wait_gone(prefix: str, seconds: float) -> list[Process]:
-    """Wait until no process names a path under `prefix`; return who still does."""
-    deadline = time.monotonic() + seconds
-    while True:
-        left = processes_naming(prefix)
-        if not left or time.monotonic() > deadline:
-            return left
-        time.sleep(_POLL)
+    def stop(self, seconds: float) -> list[Process]:
+        """Ask them to end, then make them; return those that stay all the same."""
+        left = self.find()
+        for wanted, patience in ((signal.SIGTERM, seconds), (signal.SIGKILL, 5.0)):
+            if not left:
+                break
+            for process in left:
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, wanted)
+            left = self.wait_gone(patience)
+        return left
 
 
 def bind_fault(address: str, port: int) -> OSError | None:

@@ -9,21 +9,31 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from typing import TYPE_CHECKING
 
 from .files import read_text
-from .processes import processes_naming, stop
-from .supervisor import FATAL, RUNNING, Places, Supervisor, SupervisorError
+from .supervisor import (
+    FATAL,
+    RUNNING,
+    SUPERVISORD,
+    Places,
+    Supervisor,
+    SupervisorError,
+)
+
+if TYPE_CHECKING:
+    from .processes import Ours
 
 _POLL = 0.1  # seconds
 _LONGEST_LINE = 600  # characters
 
 
-def start(places: Places, interpreter: str, seconds: int) -> None:
+def start(places: Places, interpreter: str, ours: Ours, seconds: int) -> None:
     """Start supervisord, which leaves this process by itself, and wait for it."""
     # What a killed supervisord left behind would hold the ports.
-    stop(processes_naming(places.root), places.root, seconds)
+    ours.stop(seconds)
     done = subprocess.run(
-        [interpreter, "-m", "supervisor.supervisord", "-c", places.configuration],
+        [interpreter, *SUPERVISORD, places.configuration],
         env=environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 RUNNING = 20  # supervisor.states.ProcessStates
 FATAL = 200
+SUPERVISORD = ["-m", "supervisor.supervisord", "-c"]
 _DO_NOT_WAIT = False  # all are waited for together
 STOPPED = {0, 100, 200}  # stopped, exited, fatal: nothing will start these but us
 
@@ -128,8 +129,8 @@ class Supervisor:
             return False
         return True
 
-    def update(self) -> None:
-        """Have it read its configuration again, and act on what differs alone."""
+    def update(self) -> Change:
+        """Have it read its configuration, and act on what differs from what it runs."""
         try:
             added, changed, removed = self._ask("reloadConfig")[0]
             for name in [*removed, *changed]:
@@ -139,6 +140,7 @@ class Supervisor:
                 self._ask("addProcessGroup", name)
         except xmlrpc.client.Fault as fault:
             raise SupervisorError(f"supervisord: {fault.faultString}") from None
+        return Change(set(added), set(changed), set(removed))
 
     def start_stopped(self) -> list[str]:
         """Start what stands still; return the names."""

@@ -96,17 +96,14 @@ from ansible_collections.certbound.kit.plugins.module_utils.files import (
     read_text,
     write_private,
 )
-from ansible_collections.certbound.kit.plugins.module_utils.processes import (
-    processes_naming,
-    stop,
-    wait_gone,
-)
+from ansible_collections.certbound.kit.plugins.module_utils.processes import Ours
 from ansible_collections.certbound.kit.plugins.module_utils.supervision import (
     start,
     wait_running,
 )
 from ansible_collections.certbound.kit.plugins.module_utils.supervisor import (
     STOPPED,
+    SUPERVISORD,
     Places,
     Supervisor,
     SupervisorError,
@@ -118,60 +115,65 @@ from ansible_collections.certbound.kit.plugins.module_utils.supervisor import (
 def present(params: dict[str, Any], *, check: bool) -> dict[str, list[str]]:
     """Have the processes run; return what was started and stopped."""
     places = Places(params["root"])
-    wanted = configuration(
+    wanted = wanted_configuration(params, places)
+    before = read_text(places.configuration) or ""
+    supervisor = Supervisor(places.socket)
+    alive = supervisor.alive()
+    change = compare(before if alive else "", wanted)
+    if check:
+        states = supervisor.states() if alive else {}
+        idle = {name for name, state in states.items() if state in STOPPED}
+        started = idle | change.added | change.changed
+        return {"started": sorted(started), "stopped": sorted(change.removed)}
+    for name in ("run", "log"):
+        ensure_private_directory(os.path.join(params["root"], name))
+    if before != wanted:
+        write_private(places.configuration, wanted)
+    again: list[str] = []
+    if alive:
+        # Asked even if the file has not changed: a run may have died in between.
+        change = supervisor.update()
+        again = supervisor.start_stopped()
+    else:
+        start(places, params["interpreter"], ours_of(params), params["wait"])
+    wait_running(supervisor, places, params["wait"])
+    started = change.added | change.changed | set(again)
+    return {"started": sorted(started), "stopped": sorted(change.removed)}
+
+
+def wanted_configuration(params: dict[str, Any], places: Places) -> str:
+    """Return supervisord's configuration for the processes asked for."""
+    run = [params["interpreter"], *params["arguments"]]
+    return configuration(
         places,
         [
-            {
-                "name": process["name"],
-                "command": [
-                    params["interpreter"],
-                    *params["arguments"],
-                    process["config"],
-                ],
-            }
+            {"name": process["name"], "command": [*run, process["config"]]}
             for process in params["processes"]
         ],
         directory=params["chdir"],
         release=release_of(params["sources"]),
     )
-    before = read_text(places.configuration) or ""
-    supervisor = Supervisor(places.socket)
-    alive = supervisor.alive()
-    change = compare(before if alive else "", wanted)
-    started: set[str] = change.added | change.changed
-    if check:
-        idle = (
-            {n for n, s in supervisor.states().items() if s in STOPPED}
-            if alive
-            else set()
-        )
-        return {"started": sorted(started | idle), "stopped": sorted(change.removed)}
-    for name in ("run", "log"):
-        ensure_private_directory(os.path.join(params["root"], name))
-    if before != wanted:
-        write_private(places.configuration, wanted)
-    if not alive:
-        start(places, params["interpreter"], params["wait"])
-    elif before != wanted:
-        supervisor.update()
-    started |= set(supervisor.start_stopped()) if alive else set()
-    wait_running(supervisor, places, params["wait"])
-    return {"started": sorted(started), "stopped": sorted(change.removed)}
+
+
+def ours_of(params: dict[str, Any]) -> Ours:
+    """Return what counts as a process of this roll-out."""
+    return Ours(params["root"], [params["arguments"], SUPERVISORD])
 
 
 def absent(params: dict[str, Any], *, check: bool) -> dict[str, list[str]]:
     """Have no process of this roll-out; return what was stopped."""
-    places = Places(params["root"])
-    ours = processes_naming(params["root"])
-    supervisor = Supervisor(places.socket)
-    names = sorted(supervisor.states()) if supervisor.alive() else []
-    result = {"started": [], "stopped": names or sorted({p.name for p in ours})}
-    if check or not ours:
+    ours = ours_of(params)
+    supervisor = Supervisor(Places(params["root"]).socket)
+    alive = supervisor.alive()
+    names = sorted(supervisor.states()) if alive else []
+    orphans = {os.path.basename(process.arguments[-1]) for process in ours.find()}
+    result = {"started": [], "stopped": names or sorted(orphans)}
+    if check or not (alive or orphans):
         return result
-    if names or supervisor.alive():
+    if alive:
         supervisor.shutdown()
-        wait_gone(params["root"], params["wait"])
-    left = stop(processes_naming(params["root"]), params["root"], params["wait"])
+        ours.wait_gone(params["wait"])
+    left = ours.stop(params["wait"])
     if left:
         pids = ", ".join(str(process.pid) for process in left)
         raise SupervisorError(f"these processes do not end: pid {pids}")
