@@ -1,5 +1,5 @@
 #!/bin/sh
-# Resolve what pyproject.toml asks for into the two lock files: universal (every platform
+# Resolve what pyproject.toml asks for into the lock files: universal (every platform
 # and Python from 3.11), by hash, naming no download host.
 
 set -eu
@@ -19,3 +19,4 @@ lock() { # lock FILE WHO EXTRA...
 
 lock requirements.lock 'make up' --extra controller
 lock requirements-dev.lock 'make test' --extra controller --extra dev
+lock requirements-hosts.lock 'a host' --extra hosts
