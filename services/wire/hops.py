@@ -40,7 +40,7 @@ class HopError(ServiceError):
     code = "invalid_hop"
 
 
-class NameLessHopError(HopError):
+class NamelessHopError(HopError):
     """A hop with neither identity nor secret could be anybody."""
 
 
@@ -62,7 +62,7 @@ class Hop:
 
     def __post_init__(self) -> None:
         if self.spiffe_id is None and self.secret is None:
-            raise NameLessHopError("a hop needs a SPIFFE ID, a secret or both")
+            raise NamelessHopError("a hop needs a SPIFFE ID, a secret or both")
 
     @classmethod
     def load(
