@@ -38,6 +38,7 @@ class TokenServiceAddress(
     token_endpoint: Url
     jwks_uri: Url
     spiffe_id: Text
+    revocations_uri: Url | None = None  # None: revoked tokens live until they expire
 
     def __post_init__(self) -> None:
         _check_spiffe_id(self.spiffe_id)
@@ -52,6 +53,9 @@ class GuardConfig(
     resource: Text
     scopes: Scopes
     bearer_clients: list[Text]  # clients whose unbound tokens are taken, by name
+    # The roots by which callers reach this service: what a DPoP proof may be made for.
+    # None: no DPoP-bound token is taken.
+    origins: list[Url] = []
 
 
 class Callee(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -91,6 +95,8 @@ class _Process(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     port: Port
     identity: Path  # the symlink to the current generation
     tls_minimum: Literal["1.2", "1.3"] = "1.3"
+    state: Path | None = None  # a directory of its own, for what it makes itself
+    store: Text | None = None  # a URL as in `services.state.open`; None: in `state`
     trusted_hops: tuple[TrustedHop, ...] = ()  # none: the connection says who calls
 
     def __post_init__(self) -> None:
@@ -117,6 +123,7 @@ class ServiceConfig(
     token_service: TokenServiceAddress
     guard: GuardConfig
     calls: dict[Text, Callee]
+    binding: Literal["certificate", "dpop"] = "certificate"  # of its own tokens
 
 
 class SubjectMatch(
@@ -154,7 +161,22 @@ class ClientConfig(
     tls_client_auth: SubjectMatch
     audiences: dict[Url, Scopes]  # what it may ask for, and with which scopes
     lifetime: Annotated[int, Meta(ge=1, le=3600)]  # seconds
-    binding: Literal["certificate", "none"]  # "none" issues bearer tokens
+    binding: Literal["certificate", "dpop", "none"]  # "none" issues bearer tokens
+    format: Literal["jwt", "opaque"] = "jwt"
+    audience: Url | None = None  # what it is itself, as a resource service
+    # For a token that was sent to it, by the scope in that token: what it may get from
+    # others on behalf of who sent it (RFC 8693).
+    delegates: dict[Scope, dict[Url, Scopes]] = {}
+
+
+class Replica(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Another process of the token service, whose public keys are published too."""
+
+    jwks_uri: Url
+    spiffe_id: Text
+
+    def __post_init__(self) -> None:
+        _check_spiffe_id(self.spiffe_id)
 
 
 class TokenServiceConfig(
@@ -166,6 +188,7 @@ class TokenServiceConfig(
     state: Path
     token_lifetime: Annotated[int, Meta(ge=1, le=3600)]  # seconds
     clients: dict[Text, ClientConfig]
+    replicas: list[Replica] = []
 
 
 ProcessConfig = ServiceConfig | TokenServiceConfig

@@ -1,11 +1,12 @@
 """Decide whether a token, presented over a connection, opens a request.
 
-Token, key, peer and `now` in; a grant or the reason for the refusal out. No I/O, no
-state. The steps:
+Token, key, peer, proof and `now` in; a grant or the reason for the refusal out. No I/O,
+no state. The steps:
 
 1. The token is an access token of the expected issuer, for this audience, in time
    (RFC 9068, section 4): `proof.access_token`.
-2. It is bound to the certificate of *this* connection (RFC 8705, section 3):
+2. Whoever sent it is its holder: the certificate of *this* connection (RFC 8705,
+   section 3), or the key of this request's DPoP proof (RFC 9449, section 7.1):
    `proof.binding`. A token without a binding passes only if its client stands, by
    name, in `bearer_clients`.
 
@@ -19,7 +20,8 @@ from joserfc.jwk import ECKey
 
 from services.guard.grant import Grant
 from services.proof.access_token import AccessToken, verify_access_token
-from services.proof.binding import check_binding
+from services.proof.binding import check_holder
+from services.proof.dpop import DpopProof
 from services.proof.jws import UnverifiedToken
 from services.wire.peer import Peer
 
@@ -33,8 +35,14 @@ class Rules:
     bearer_clients: frozenset[str]
 
 
-def decide(
-    token: UnverifiedToken, key: ECKey, peer: Peer, *, rules: Rules, now: datetime
+def decide(  # noqa: PLR0913 - a decision looks at all of the request
+    token: UnverifiedToken,
+    key: ECKey,
+    peer: Peer,
+    *,
+    rules: Rules,
+    now: datetime,
+    proof: DpopProof | None = None,
 ) -> Grant:
     """Return the grant that `token` gives to `peer`.
 
@@ -44,8 +52,8 @@ def decide(
     verified = verify_access_token(  # 1
         token, key, issuer=rules.issuer, audience=rules.audience, now=now
     )
-    if not _may_be_unbound(verified, rules):  # 2
-        check_binding(verified.confirmation, peer.thumbprint)
+    if proof is not None or not _may_be_unbound(verified, rules):  # 2
+        check_holder(verified.confirmation, presented=peer.thumbprint, proof=proof)
     return Grant(
         client_id=verified.client_id,
         subject=verified.subject,
@@ -55,6 +63,7 @@ def decide(
         token_id=verified.token_id,
         bound=verified.confirmation is not None,
         peer=peer,
+        actor=verified.actor,
     )
 
 

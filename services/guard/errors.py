@@ -62,3 +62,30 @@ class InsufficientScopeError(RequestRefusedError):
     def __init__(self, needed: str, held: frozenset[str]) -> None:
         super().__init__(f"needs scope {needed!r}, token has {sorted(held)}")
         self.needed = needed
+
+
+class ProofBesideBearerError(InvalidRequestError):
+    """There is a DPoP proof, and the token comes under the scheme Bearer."""
+
+    description = "a DPoP proof beside the scheme Bearer"
+
+
+class ProofMissingError(RequestRefusedError):
+    """The scheme is DPoP, and there is no proof (RFC 9449, section 7.1)."""
+
+    code = "invalid_dpop_proof"
+    description = "the scheme DPoP needs a DPoP proof"
+
+
+class ReplayedProofError(RequestRefusedError):
+    """The proof was used before (RFC 9449, section 11.1)."""
+
+    code = "invalid_dpop_proof"
+    description = "the DPoP proof was used before"
+
+
+class DpopNotTakenError(RequestRefusedError):
+    """This service is not set up for DPoP."""
+
+    code = "invalid_token"
+    description = "DPoP-bound tokens are not taken here"

@@ -3,6 +3,7 @@
 Never the token: what the application does not hold, it cannot log, store or pass on.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -26,6 +27,16 @@ class Grant:
     token_id: str
     bound: bool
     peer: Peer
+    actor: Mapping[str, object] | None = None  # `act` (RFC 8693, section 4.1)
+
+    @property
+    def chain(self) -> tuple[str, ...]:
+        """Who stands behind this call: the caller first, the subject last."""
+        names, link = [], self.actor
+        while isinstance(link, Mapping):
+            names.append(str(link.get("sub")))
+            link = link.get("act")  # type: ignore[assignment]  # JSON
+        return (*names, self.subject)
 
     def require(self, scope: str) -> None:
         """Return if the grant holds `scope`.

@@ -18,13 +18,23 @@ from pki.clock import utc_now
 from pki.identity import SpiffeId
 from services.config import Callee, ConfigError, ServiceConfig, read_config
 from services.errors import ServiceError
+from services.guard.credentials import BEARER, DPOP
 from services.guard.decision import Rules
-from services.guard.outbound import BoundTokenAuth, TokenSource
-from services.proof.key_set import KeySetUnavailableError, RemoteKeySet
+from services.guard.grant import Grant
+from services.guard.outbound import BoundTokenAuth
+from services.guard.presented import token_behind
+from services.guard.prover import Prover
+from services.guard.replays import Replays
+from services.guard.revocations import RevocationList
+from services.guard.token_service import TokenServiceClient
+from services.guard.token_source import TokenSource
+from services.proof.key_set import RemoteKeySet
+from services.state.open import open_store
 from services.watched import Watched, file_stamp
 from services.wire.client import IdentityTransport
 from services.wire.generation import LiveIdentity
 
+_STORE_FILE = "shared.sqlite"
 _TIMEOUT = 5.0  # seconds for one call: the next hop is in the same network
 
 
@@ -44,17 +54,29 @@ class Workload:
         *,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
+        first = config.current()
         self._config = config
         self.identity = identity
-        address = config.current().token_service
-        self._token_service = self._connect(address.spiffe_id)
-        self.keys = RemoteKeySet(self._fetch_key_set, clock)
+        token_service = TokenServiceClient(
+            self._connect(first.token_service.spiffe_id),
+            lambda: self.config.token_service,
+        )
+        self.keys = RemoteKeySet(token_service.key_set, clock)
+        self.revocations = (
+            RevocationList(token_service.revocations, clock)
+            if first.token_service.revocations_uri
+            else None
+        )
+        self.replays = _replays(first, clock)
+        self._prover = Prover(clock) if first.binding == "dpop" else None
+        self._token_service = token_service.client
         self._tokens = TokenSource(
             self._token_service,
-            issuer=address.issuer,
-            token_endpoint=address.token_endpoint,
-            client_id=config.current().client_id,
+            issuer=first.token_service.issuer,
+            token_endpoint=first.token_service.token_endpoint,
+            client_id=first.client_id,
             clock=clock,
+            prover=self._prover,
         )
         self._clients: dict[str, tuple[Callee, httpx.AsyncClient]] = {}
 
@@ -95,36 +117,73 @@ class Workload:
             bearer_clients=frozenset(config.guard.bearer_clients),
         )
 
-    def client(self, name: str) -> httpx.AsyncClient:
+    @property
+    def schemes(self) -> tuple[str, ...]:
+        """The schemes under which tokens are taken."""
+        if self.replays is None or not self.origins:
+            return (BEARER,)
+        return (BEARER, DPOP)
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The roots by which callers reach this service, for DPoP proofs."""
+        return tuple(self.config.guard.origins)
+
+    def client(
+        self, name: str, *, on_behalf_of: Grant | None = None
+    ) -> httpx.AsyncClient:
         """Return the way to the service `name`; paths are relative to its root.
+
+        Args:
+            name: a service that the topology lets this one call.
+            on_behalf_of: the grant of the request that is being answered, to call in
+                its subject's name (RFC 8693); None calls in this service's own.
 
         Raises:
             UnknownCalleeError: the topology does not let this service call it.
+            ForeignGrantError: the grant is not that of the present request.
         """
         callee = self.config.calls.get(name)
         if callee is None:
             raise UnknownCalleeError(f"the topology has no call to {name!r}")
         known = self._clients.get(name)
-        if known is not None and known[0] == callee:
+        if known is None or known[0] != callee:
+            known = (
+                callee,
+                self._connect(
+                    callee.spiffe_id, base_url=_root(callee), auth=self._auth(callee)
+                ),
+            )
+            self._clients[name] = known
+        if on_behalf_of is None:
             return known[1]
-        client = self._connect(
-            callee.spiffe_id,
-            base_url=str(httpx.URL(callee.url).copy_with(path="/")),
-            auth=BoundTokenAuth(
-                self._tokens,
-                self.identity,
-                resource=callee.audience,
-                scopes=frozenset(callee.scopes),
-            ),
+        # The connections are shared; what is sent on them is this request's alone.
+        return httpx.AsyncClient(
+            transport=known[1]._transport,  # noqa: SLF001 - httpx offers no other way
+            base_url=_root(callee),
+            auth=self._auth(callee, token_behind(on_behalf_of)),
+            timeout=_TIMEOUT,
+            trust_env=False,
         )
-        self._clients[name] = (callee, client)
-        return client
+
+    def _auth(self, callee: Callee, subject_token: str | None = None) -> BoundTokenAuth:
+        return BoundTokenAuth(
+            self._tokens,
+            self.identity,
+            resource=callee.audience,
+            # An exchange reaches as far as the scopes that the caller brought.
+            scopes=frozenset(callee.scopes) if subject_token is None else frozenset(),
+            subject_token=subject_token,
+            prover=self._prover,
+        )
 
     async def aclose(self) -> None:
         """Close every connection."""
         for _, client in self._clients.values():
             await client.aclose()
         await self._token_service.aclose()
+        if self.replays is not None:
+            await self.replays.store.aclose()
 
     def _connect(
         self,
@@ -141,16 +200,17 @@ class Workload:
             trust_env=False,
         )
 
-    async def _fetch_key_set(self) -> bytes:
-        uri = self.config.token_service.jwks_uri
-        try:
-            response = await self._token_service.get(uri)
-            response.raise_for_status()
-        except httpx.HTTPError as error:
-            raise KeySetUnavailableError(
-                f"{uri}: {type(error).__name__}: {error}"
-            ) from error
-        return response.content
+
+def _root(callee: Callee) -> str:
+    return str(httpx.URL(callee.url).copy_with(path="/"))
+
+
+def _replays(config: ServiceConfig, clock: Callable[[], datetime]) -> Replays | None:
+    """Return the memory of proofs, if there is a place to keep it."""
+    where = config.store or (config.state and config.state / _STORE_FILE)
+    if where is None:
+        return None
+    return Replays(open_store(where, scope=config.guard.audience, clock=clock))
 
 
 def read_service_config(path: Path) -> ServiceConfig:

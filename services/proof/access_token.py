@@ -27,6 +27,8 @@ from services.proof.jws import UnverifiedToken, verify
 from services.proof.numeric_date import moment
 
 TYPE = "at+jwt"  # RFC 9068, section 2.1
+ACTOR = "act"  # RFC 8693, section 4.1
+MAY_ACT = "may_act"  # RFC 8693, section 4.4
 # A clock may be this far behind the token service's. FAPI 2.0, section 5.3.2.1, wants
 # 10 s accepted and more than 60 s refused. For the end of a token there is no grace.
 SKEW = timedelta(seconds=10)
@@ -45,6 +47,8 @@ class AccessToken:
     expires_at: datetime
     token_id: str
     confirmation: Mapping[str, object] | None
+    actor: Mapping[str, object] | None = None  # who acts for the subject (RFC 8693)
+    may_act: Mapping[str, object] | None = None  # who alone may do so (RFC 8693, 4.4)
 
 
 def claims_for(token: AccessToken) -> dict[str, Any]:
@@ -61,11 +65,20 @@ def claims_for(token: AccessToken) -> dict[str, Any]:
     }
     if token.confirmation is not None:
         claims[CONFIRMATION] = dict(token.confirmation)
+    if token.actor is not None:
+        claims[ACTOR] = dict(token.actor)
+    if token.may_act is not None:
+        claims[MAY_ACT] = dict(token.may_act)
     return claims
 
 
 def verify_access_token(
-    token: UnverifiedToken, key: ECKey, *, issuer: str, audience: str, now: datetime
+    token: UnverifiedToken,
+    key: ECKey,
+    *,
+    issuer: str,
+    audience: str | None,
+    now: datetime,
 ) -> AccessToken:
     """Return the access token that `token` proves to be (RFC 9068, section 4).
 
@@ -75,20 +88,30 @@ def verify_access_token(
     4. Audience: exactly the one asked for (section 4; RFC 8707, section 2.2).
     5. Times (section 4).
 
+    Only the token service itself gives no `audience`: it asks what a token is, and
+    decides afterwards for whom.
+
     Raises:
         InvalidTokenError: the subclass says which of these does not hold.
     """
     claims = verify(token, key, types=frozenset({TYPE}))  # 1
-    verified = _read(claims)  # 2
+    verified = read_claims(claims)  # 2
     if verified.issuer != issuer:  # 3
         raise WrongIssuerError(f"issued by {verified.issuer!r}, expected {issuer!r}")
-    if verified.audience != audience:  # 4
+    if audience is not None and verified.audience != audience:  # 4
         raise WrongAudienceError(f"for {verified.audience!r}, this is {audience!r}")
-    _check_times(verified, claims, now)  # 5
+    check_times(verified, now)  # 5
+    if "nbf" in claims and _moment(claims, "nbf") > now + SKEW:
+        raise NotYetValidError(f"not valid before {claims['nbf']!r}")
     return verified
 
 
-def _read(claims: Mapping[str, Any]) -> AccessToken:
+def read_claims(claims: Mapping[str, Any]) -> AccessToken:
+    """Return what `claims` say, for one who has them from a trusted source.
+
+    Raises:
+        MissingClaimError: one is absent or of another type.
+    """
     return AccessToken(
         issuer=_text(claims, "iss"),
         audience=_audience(claims),
@@ -98,17 +121,23 @@ def _read(claims: Mapping[str, Any]) -> AccessToken:
         issued_at=_moment(claims, "iat"),
         expires_at=_moment(claims, "exp"),
         token_id=_text(claims, "jti"),
-        confirmation=_confirmation(claims),
+        confirmation=_object(claims, CONFIRMATION),
+        actor=_object(claims, ACTOR),
+        may_act=_object(claims, MAY_ACT),
     )
 
 
-def _check_times(token: AccessToken, claims: Mapping[str, Any], now: datetime) -> None:
+def check_times(token: AccessToken, now: datetime) -> None:
+    """Return if `token` is in time.
+
+    Raises:
+        ExpiredTokenError: its time is over.
+        NotYetValidError: it begins later than a clock's error can explain.
+    """
     if now >= token.expires_at:
         raise ExpiredTokenError(f"expired at {token.expires_at.isoformat()}")
     if token.issued_at > now + SKEW:
         raise NotYetValidError(f"issued at {token.issued_at.isoformat()}")
-    if "nbf" in claims and _moment(claims, "nbf") > now + SKEW:
-        raise NotYetValidError(f"not valid before {claims['nbf']!r}")
 
 
 def _text(claims: Mapping[str, Any], name: str) -> str:
@@ -136,11 +165,11 @@ def _moment(claims: Mapping[str, Any], name: str) -> datetime:
         raise MissingClaimError(f"{name} is {error}") from None
 
 
-def _confirmation(claims: Mapping[str, Any]) -> Mapping[str, object] | None:
-    """Return the `cnf` claim; one that is there but no object binds to nothing."""
-    value = claims.get(CONFIRMATION)
-    if value is None and CONFIRMATION not in claims:
+def _object(claims: Mapping[str, Any], name: str) -> Mapping[str, object] | None:
+    """Return a claim that is an object if it is there at all."""
+    if name not in claims:
         return None
+    value = claims[name]
     if not isinstance(value, dict):
-        raise MissingClaimError(f"{CONFIRMATION} is no object")
+        raise MissingClaimError(f"{name} is no object")
     return value

@@ -63,6 +63,12 @@ class ExpiredTokenError(InvalidTokenError):
     description = "the token has expired"
 
 
+class RevokedTokenError(InvalidTokenError):
+    """The token was voided before its time (RFC 7009)."""
+
+    description = "the token was revoked"
+
+
 class NotYetValidError(InvalidTokenError):
     """The token's time begins later than a clock's error can explain."""
 

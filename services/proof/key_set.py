@@ -97,6 +97,18 @@ class RemoteKeySet:
             raise UnknownKeyError(f"key {key_id!r} is not published")
         return self._keys[key_id]
 
+    async def keys(self) -> dict[str, ECKey]:
+        """Return every key of the set.
+
+        Raises:
+            KeySetUnavailableError: the key set is too old and cannot be had anew.
+        """
+        async with self._lock:
+            await self._refresh()
+        if not self._is_fresh():
+            raise KeySetUnavailableError("the key set cannot be fetched")
+        return dict(self._keys)
+
     def _is_fresh(self) -> bool:
         return (
             self._fetched_at is not None

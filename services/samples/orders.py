@@ -1,7 +1,8 @@
 """Orders: called by the storefront, it asks stock before it answers.
 
-It calls with a token of its own, bound to its own certificate: the one it was called
-with is bound to the caller's and would be worthless in its hands.
+It calls in the caller's name: the token it was called with is bound to the caller's
+certificate and worthless in its hands, so it is exchanged for one bound to its own, in
+which the storefront is still the subject and orders acts for it (RFC 8693).
 """
 
 import httpx
@@ -25,7 +26,7 @@ def create_app(workload: Workload) -> Starlette:
         grant = grant_of(request)
         grant.require("orders.read")
         try:
-            answer = await workload.client("stock").get("/stock")
+            answer = await workload.client("stock", on_behalf_of=grant).get("/stock")
             answer.raise_for_status()
         except (httpx.HTTPError, ServiceError) as error:
             reason = f"stock did not answer: {error}"

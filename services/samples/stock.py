@@ -17,7 +17,12 @@ async def stock(request: Request) -> Response:
     grant = grant_of(request)
     grant.require("stock.read")
     return JSONResponse(
-        {"service": "stock", "caller": grant.client_id, "shelves": _SHELVES}
+        {
+            "service": "stock",
+            "caller": grant.client_id,
+            "chain": grant.chain,  # who acts, for whom: the subject last
+            "shelves": _SHELVES,
+        }
     )
 
 

@@ -19,7 +19,7 @@ def create_app(workload: Workload) -> Starlette:
         grant = grant_of(request)
         grant.require("storefront.read")
         try:
-            answer = await workload.client("orders").get("/orders")
+            answer = await workload.client("orders", on_behalf_of=grant).get("/orders")
             answer.raise_for_status()
         except (httpx.HTTPError, ServiceError) as error:
             reason = f"orders did not answer: {error}"

@@ -1,8 +1,9 @@
-"""The token service as an ASGI application (RFC 6749, RFC 8705, RFC 8414).
+"""The token service as an ASGI application.
 
-`POST /token` reads the form, authenticates the client by the certificate of its
-connection, decides, signs and answers; one line of the log says who got what, or why
-not. `GET /jwks` and the metadata are for everybody the TLS layer admits.
+`POST /token`, `/introspect` and `/revoke` are for clients, which authenticate by the
+certificate of their connection; metadata, public keys and the list of revoked tokens
+are for everybody the TLS layer admits. One line of the log says who got what, or why
+not.
 
 Which certificates TLS admits is for `wire`; which of them is which client, for
 `clients`; what a client may have, for `grants`.
@@ -10,184 +11,141 @@ Which certificates TLS admits is for `wire`; which of them is which client, for
 
 from collections.abc import Callable
 from datetime import datetime
-from logging import ERROR, WARNING
+from logging import ERROR
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from pki.clock import utc_now
 from services import log
 from services.config import TokenServiceConfig
-from services.proof.access_token import TYPE, AccessToken, claims_for
-from services.token.clients import Clients
-from services.token.errors import (
-    InvalidRequestError,
-    RequestTooLargeError,
-    TokenRequestError,
-    UnusableCertificateError,
-)
-from services.token.form import LONGEST_BODY, TokenForm, read_form
-from services.token.grants import grant
+from services.proof.access_token import AccessToken
+from services.proof.key_set import RemoteKeySet
+from services.state.open import open_store
+from services.state.store import Store
+from services.token.admission import Admission
+from services.token.call import Call
+from services.token.endpoint import NO_STORE, Endpoint, Handler
+from services.token.grants import answer_members, grant
+from services.token.introspection import introspect
+from services.token.key_ring import OWN_KEYS, KeyRing
 from services.token.metadata import metadata, metadata_path
-from services.token.signing_keys import SigningKey, load_or_make
+from services.token.revocation import FEED, feed, revoke
+from services.token.signing_keys import load_or_make
+from services.token.tokens import Tokens, token_type
 from services.watched import Watched
-from services.wire.peer import Peer, PeerError, peer_of
 
-_NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749, 5.1
 _CACHEABLE = {"Cache-Control": "max-age=300"}
+_STORE_FILE = "shared.sqlite"
 
 
 class TokenService:
-    """The endpoints, over one configuration that may change while they run."""
+    """What the endpoints do."""
 
-    def __init__(
-        self,
-        config: Watched[TokenServiceConfig],
-        *,
-        clock: Callable[[], datetime] = utc_now,
-    ) -> None:
+    def __init__(self, config: Watched[TokenServiceConfig], tokens: Tokens) -> None:
         self._config = config
-        self._clock = clock
-        self._key: SigningKey = load_or_make(config.current().state)
-        self._clients_of: TokenServiceConfig = config.current()
-        self._clients = Clients(self._clients_of.clients)
+        self._tokens = tokens
 
-    async def token(self, request: Request) -> Response:
+    async def token(self, call: Call) -> Response:
         """Answer a token request (RFC 6749, section 3.2)."""
-        form: TokenForm | None = None
-        peer: Peer | None = None
-        try:
-            peer = self._peer(request)
-            if "authorization" in request.headers:
-                raise InvalidRequestError("credentials beside a client certificate")
-            form = read_form(
-                await _body(request),
-                content_type=request.headers.get("content-type", ""),
-                query=request.scope["query_string"],
-            )
-            token = self._grant(form, peer)
-        except TokenRequestError as error:
-            return _refusal(error, form, peer)
-        _log_issued(token, peer)
+        token = await grant(call, self._tokens)
+        text = await self._tokens.issue(token, opaque=call.client.opaque)
+        _log_issued(token, call)
         return JSONResponse(
             {
-                "access_token": self._key.sign(claims_for(token), kind=TYPE),
-                "token_type": "Bearer",
+                "access_token": text,
+                "token_type": token_type(token),
                 "expires_in": int((token.expires_at - token.issued_at).total_seconds()),
                 "scope": " ".join(sorted(token.scopes)),
+                **answer_members(call),
             },
-            headers=_NO_STORE,
+            headers=NO_STORE,
         )
 
+    async def introspect(self, call: Call) -> Response:
+        """Answer an introspection request (RFC 7662, section 2)."""
+        return await introspect(call, self._tokens)
+
+    async def revoke(self, call: Call) -> Response:
+        """Answer a revocation request (RFC 7009, section 2)."""
+        return await revoke(call, self._tokens)
+
+    async def revocations(self, request: Request) -> Response:
+        """Answer a guard that asks which tokens are void."""
+        return await feed(request, self._tokens)
+
     async def jwks(self, _request: Request) -> Response:
-        """Answer with the public signing keys (RFC 7517, section 5)."""
-        return JSONResponse({"keys": [self._key.public_jwk()]}, headers=_CACHEABLE)
+        """Answer with the public keys of all replicas (RFC 7517, section 5)."""
+        return JSONResponse(await self._tokens.keys.document(), headers=_CACHEABLE)
+
+    async def own_jwks(self, _request: Request) -> Response:
+        """Answer another replica with the public key of this one."""
+        return JSONResponse(self._tokens.keys.own_document(), headers=_CACHEABLE)
 
     async def metadata(self, _request: Request) -> Response:
         """Answer with the metadata (RFC 8414, section 3.2)."""
         return JSONResponse(metadata(self._config.current()), headers=_CACHEABLE)
 
-    def _peer(self, request: Request) -> Peer:
-        try:
-            return peer_of(
-                request.scope,
-                trust_domain=self._config.current().trust_domain,
-                now=self._clock(),
-            )
-        except PeerError as error:
-            raise UnusableCertificateError(str(error)) from error
-
-    def _grant(self, form: TokenForm, peer: Peer) -> AccessToken:
-        client = self._registry().authenticate(form.required("client_id"), peer)
-        issuer = self._config.current().issuer
-        return grant(form, client, peer, issuer=issuer, now=self._clock())
-
-    def _registry(self) -> Clients:
-        """Return the clients of today's configuration, read once for each."""
-        config = self._config.current()
-        if config is not self._clients_of:
-            self._clients = Clients(config.clients)
-            self._clients_of = config
-        return self._clients
-
 
 def create_app(
-    config: Watched[TokenServiceConfig], *, clock: Callable[[], datetime] = utc_now
+    config: Watched[TokenServiceConfig],
+    *,
+    siblings: tuple[RemoteKeySet, ...] = (),
+    clock: Callable[[], datetime] = utc_now,
 ) -> Starlette:
     """Return the application for the token service that `config` describes.
 
     Raises:
         SigningKeyError: its signing key can be neither read nor made.
+        StateUrlError: the store it names is none.
     """
-    service = TokenService(config, clock=clock)
-    issuer = config.current().issuer
-    base = urlsplit(issuer).path.rstrip("/")  # what the metadata says, too
+    first = config.current()
+    store = _store(first, clock)
+    keys = KeyRing(load_or_make(first.state), siblings)
+    service = TokenService(config, Tokens(first.issuer, keys, store))
+    admission = Admission(config, store, clock)
+    base = urlsplit(first.issuer).path.rstrip("/")  # what the metadata says, too
+
+    def post(path: str, name: str, handle: Handler) -> Route:
+        endpoint = Endpoint(name, admission, handle)
+        return Route(f"{base}{path}", endpoint.__call__, methods=["POST"])
+
     app = Starlette(
         routes=[
-            Route(f"{base}/token", service.token, methods=["POST"]),
+            post("/token", "token", service.token),
+            post("/introspect", "introspection", service.introspect),
+            post("/revoke", "revocation", service.revoke),
+            Route(f"{base}{FEED}", service.revocations, methods=["GET"]),
             Route(f"{base}/jwks", service.jwks, methods=["GET"]),
-            Route(metadata_path(issuer), service.metadata, methods=["GET"]),
+            Route(f"{base}{OWN_KEYS}", service.own_jwks, methods=["GET"]),
+            Route(metadata_path(first.issuer), service.metadata, methods=["GET"]),
         ],
-        exception_handlers={
-            HTTPException: _not_answered,
-            Exception: _server_error,
-        },
+        exception_handlers={HTTPException: _not_answered, Exception: _server_error},
     )
     app.router.redirect_slashes = False  # a redirect would repeat the Host it was sent
     return app
 
 
-async def _body(request: Request) -> bytes:
-    """Return the whole body, or stop reading where no honest request would go on."""
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > LONGEST_BODY:
-                raise RequestTooLargeError(f"body longer than {LONGEST_BODY} bytes")
-    except ClientDisconnect:
-        raise InvalidRequestError("the caller hung up before the end") from None
-    return bytes(body)
+def _store(config: TokenServiceConfig, clock: Callable[[], datetime]) -> Store:
+    where = config.store or config.state / _STORE_FILE
+    return open_store(where, scope=config.issuer, clock=clock)
 
 
-def _refusal(
-    error: TokenRequestError, form: TokenForm | None, peer: Peer | None
-) -> Response:
-    """Answer and log a refused request: the one place that makes error answers."""
-    log.event(
-        "token.refused",
-        level=WARNING,
-        code=error.code,
-        cause=type(error).__name__,
-        reason=error,
-        client_id=form.single.get("client_id") if form else None,
-        peer=peer.spiffe_id if peer else None,
-        certificate=format(peer.serial, "x") if peer else None,
-    )
-    headers = dict(_NO_STORE)
-    if isinstance(error, UnusableCertificateError | RequestTooLargeError):
-        headers["Connection"] = "close"
-    return JSONResponse(
-        {"error": error.code, "error_description": error.description},
-        status_code=error.status,
-        headers=headers,
-    )
-
-
-def _log_issued(token: AccessToken, peer: Peer) -> None:
+def _log_issued(token: AccessToken, call: Call) -> None:
     log.event(
         "token.issued",
         client_id=token.client_id,
+        subject=token.subject,
         audience=token.audience,
         scope=" ".join(sorted(token.scopes)),
         token_id=token.token_id,
-        bound=token.confirmation is not None,
-        peer=peer.spiffe_id,
-        certificate=format(peer.serial, "x"),
+        binding=call.client.binding,
+        peer=call.peer.spiffe_id,
+        certificate=format(call.peer.serial, "x"),
     )
 
 
@@ -195,11 +153,11 @@ async def _not_answered(_request: Request, error: Exception) -> Response:
     """Answer another path or method; no cache may keep that (RFC 9110, 15.1)."""
     if not isinstance(error, HTTPException):
         raise error
-    headers = {**(error.headers or {}), **_NO_STORE}
+    headers = {**(error.headers or {}), **NO_STORE}
     return Response(status_code=error.status_code, headers=headers)
 
 
 async def _server_error(_request: Request, error: Exception) -> Response:
     """Answer an error nobody foresaw with a code and nothing else."""
     log.event("token.failed", level=ERROR, cause=type(error).__name__)
-    return JSONResponse({"error": "server_error"}, status_code=500, headers=_NO_STORE)
+    return JSONResponse({"error": "server_error"}, status_code=500, headers=NO_STORE)

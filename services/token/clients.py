@@ -27,7 +27,10 @@ class Client:
     subject: SubjectMatch
     audiences: Mapping[str, frozenset[str]]
     lifetime: timedelta
-    bound: bool
+    binding: str  # certificate, dpop, none
+    opaque: bool
+    audience: str | None
+    delegates: Mapping[str, Mapping[str, frozenset[str]]]
 
     @classmethod
     def read(cls, client_id: str, config: ClientConfig) -> "Client":
@@ -40,7 +43,13 @@ class Client:
                 for audience, scopes in config.audiences.items()
             },
             lifetime=timedelta(seconds=config.lifetime),
-            bound=config.binding == "certificate",
+            binding=config.binding,
+            opaque=config.format == "opaque",
+            audience=config.audience,
+            delegates={
+                held: {where: frozenset(scopes) for where, scopes in reach.items()}
+                for held, reach in config.delegates.items()
+            },
         )
 
     def scopes_at(self, resource: str, asked: str | None) -> frozenset[str]:

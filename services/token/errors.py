@@ -56,7 +56,7 @@ class UnsupportedGrantTypeError(TokenRequestError):
     """The grant type is none that this token service offers."""
 
     code = "unsupported_grant_type"
-    description = "grant types: client_credentials"
+    description = "the grant type is not offered here"
 
 
 class InvalidTargetError(TokenRequestError):
@@ -71,3 +71,38 @@ class InvalidScopeError(TokenRequestError):
 
     code = "invalid_scope"
     description = "a scope is not granted to this client at this resource"
+
+
+class UnauthorizedClientError(TokenRequestError):
+    """The client is known and may not do this (RFC 6749, section 5.2)."""
+
+    code = "unauthorized_client"
+    description = "the client may not use this grant or endpoint"
+
+
+class InvalidSubjectTokenError(InvalidRequestError):
+    """The token to be exchanged is not good for this client (RFC 8693, 2.2.2)."""
+
+    description = "the subject token is not valid, or was not sent to this client"
+
+
+class ProofRefusedError(TokenRequestError):
+    """The DPoP proof is bad, or missing where one is due (RFC 9449, section 5)."""
+
+    code = "invalid_dpop_proof"
+    description = "the DPoP proof is missing or not valid"
+
+
+class NonceWantedError(ProofRefusedError):
+    """The DPoP proof is to hold a nonce of ours (RFC 9449, section 8)."""
+
+    code = "use_dpop_nonce"
+    description = "the DPoP proof needs the nonce of this answer"
+
+
+class UnavailableError(TokenRequestError):
+    """What is needed to decide cannot be had now: unknown is no."""
+
+    code = "temporarily_unavailable"
+    status = 503
+    description = "try again shortly"

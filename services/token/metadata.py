@@ -9,8 +9,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from services.config import TokenServiceConfig
-from services.token.grants import CLIENT_CREDENTIALS
+from services.proof.embedded_key import PROOF_ALGORITHMS
+from services.token.grants import GRANT_TYPES
+from services.token.introspection import SIGNING_ALGORITHMS
 
+_METHODS = ["tls_client_auth"]
 WELL_KNOWN = "/.well-known/oauth-authorization-server"
 
 
@@ -26,10 +29,16 @@ def metadata(config: TokenServiceConfig) -> dict[str, Any]:
     members = {
         "issuer": config.issuer,
         "token_endpoint": f"{base}/token",
+        "introspection_endpoint": f"{base}/introspect",
+        "revocation_endpoint": f"{base}/revoke",
         "jwks_uri": f"{base}/jwks",
         "scopes_supported": sorted(scopes),
-        "grant_types_supported": [CLIENT_CREDENTIALS],
-        "token_endpoint_auth_methods_supported": ["tls_client_auth"],
+        "grant_types_supported": sorted(GRANT_TYPES),
+        "token_endpoint_auth_methods_supported": _METHODS,
+        "introspection_endpoint_auth_methods_supported": _METHODS,
+        "revocation_endpoint_auth_methods_supported": _METHODS,
+        "introspection_signing_alg_values_supported": SIGNING_ALGORITHMS,
+        "dpop_signing_alg_values_supported": sorted(PROOF_ALGORITHMS),
         "tls_client_certificate_bound_access_tokens": True,
     }
     return {name: value for name, value in members.items() if value != []}

@@ -39,6 +39,10 @@ class SigningKey:
         payload = json.dumps(claims, separators=(",", ":")).encode()
         return jws.serialize_compact(header, payload, self._key)
 
+    def public_key(self) -> ECKey:
+        """Return the public half, to check with."""
+        return ECKey.import_key(self._key.as_dict(private=False))
+
     def public_jwk(self) -> dict[str, Any]:
         """Return the public key as a member of a JWKS."""
         public = self._key.as_dict(private=False)

@@ -6,7 +6,8 @@ from typing import Any
 
 import httpx
 
-from services.guard.outbound import BoundTokenAuth, HeldToken, TokenSource
+from services.guard.outbound import BoundTokenAuth
+from services.guard.token_source import HeldToken, TokenSource
 from services.wire.client import IdentityTransport
 from tests.services.documents import ISSUER, ORDERS_AUDIENCE
 from tests.services.mesh import Instance

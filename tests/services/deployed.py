@@ -40,7 +40,8 @@ def deployed(mesh: Mesh, directory: Path) -> Iterator[Running]:
     instances = {name: mesh.instance(name) for name in names}
     issuer = f"https://localhost:{ports['token-service']}"
     documents = {
-        name: _service(name, ports, instances[name], issuer) for name in CALLS
+        name: _service(name, ports, instances[name], issuer, directory)
+        for name in CALLS
     } | {
         "token-service": _token_service(
             ports, instances["token-service"], issuer, directory
@@ -97,7 +98,11 @@ def _audience(name: str) -> str:
 
 
 def _service(
-    name: str, ports: Mapping[str, int], instance: Instance, issuer: str
+    name: str,
+    ports: Mapping[str, int],
+    instance: Instance,
+    issuer: str,
+    directory: Path,
 ) -> dict[str, Any]:
     return service_document(
         service=name,
@@ -111,13 +116,16 @@ def _service(
             "issuer": issuer,
             "token_endpoint": f"{issuer}/token",
             "jwks_uri": f"{issuer}/jwks",
+            "revocations_uri": f"{issuer}/revocations",
             "spiffe_id": "spiffe://shop.internal/token-service",
         },
+        state=str(directory / f"{name}-state"),
         guard={
             "audience": _audience(name),
             "resource": f"/{name}",
             "scopes": [f"{name}.read"],
             "bearer_clients": [],
+            "origins": [f"https://localhost:{ports[name]}"],
         },
         calls={
             callee: {
@@ -141,6 +149,12 @@ def _token_service(
             "lifetime": 300,
             "audiences": {
                 _audience(callee): [f"{callee}.read"] for callee in CALLS[service]
+            },
+            "audience": _audience(service),
+            "delegates": {
+                f"{service}.read": {
+                    _audience(callee): [f"{callee}.read"] for callee in CALLS[service]
+                }
             },
             **changes,
         }

@@ -60,7 +60,10 @@ class Clock:
 def registrations() -> dict[str, Any]:
     """Return the clients of the sample topology, and two for thefts."""
     orders = client_document(
-        tls_client_auth={"san_uri": ORDERS}, audiences={STOCK_AUDIENCE: ["stock.read"]}
+        tls_client_auth={"san_uri": ORDERS},
+        audiences={STOCK_AUDIENCE: ["stock.read"]},
+        audience=ORDERS_AUDIENCE,
+        delegates={"orders.read": {STOCK_AUDIENCE: ["stock.read"]}},
     )
     return {
         "storefront": client_document(),

@@ -36,9 +36,12 @@ def tokens(
 
     def client(service: str, audience: str) -> dict[str, Any]:
         name = audience.removeprefix("https://").partition(".")[0]
+        scope = f"{name}.read"
         return client_document(
             tls_client_auth={"san_uri": f"spiffe://shop.internal/service/{service}"},
-            audiences={audience: [f"{name}.read"]},
+            audiences={audience: [scope]},
+            audience=f"https://{service}.shop.internal",
+            delegates={f"{service}.read": {audience: [scope]}},
         )
 
     clients = {
@@ -170,6 +173,8 @@ def test_a_purchase_goes_through_three_services(shop: Shop) -> None:
     assert told["caller"] == "shopper"
     assert told["orders"]["caller"] == "storefront"
     assert told["orders"]["stock"]["caller"] == "orders"
+    # RFC 8693, section 4.1: who acts, newest first, and for whom.
+    assert told["orders"]["stock"]["chain"] == ["orders", "storefront", "shopper"]
     assert told["orders"]["deliverable"] == {"lantern": True, "kettle": False}
     sent = {service.seen[0].authorization for service in (first, middle, last)}
     assert len(sent) == 3

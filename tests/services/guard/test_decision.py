@@ -128,7 +128,7 @@ def test_a_bound_token_of_a_named_client_stays_bound(
         )
 
 
-@pytest.mark.parametrize("confirmed", [{}, {"jkt": "x"}, {"x5t": "x"}], ids=repr)
+@pytest.mark.parametrize("confirmed", [{}, {"x5t": "x"}], ids=repr)
 def test_an_unknown_binding_is_no_missing_one(
     storefront: Peer, confirmed: dict[str, str]
 ) -> None:

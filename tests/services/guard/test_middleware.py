@@ -152,7 +152,7 @@ def test_a_token_elsewhere_is_none(
         "cookie": {"method": "GET", "headers": {"Cookie": f"access_token={token}"}},
         "other-scheme": {
             "method": "GET",
-            "headers": {"Authorization": f"DPoP {token}"},
+            "headers": {"Authorization": f"Basic {token}"},
         },
     }
     with orders.client(storefront) as client:

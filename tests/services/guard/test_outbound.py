@@ -1,35 +1,93 @@
-"""Tests of `services.guard.outbound`: tokens fetched, kept, renewed and refused."""
+"""Tests of `services.guard.outbound` with what others answer: lies, and 401s."""
 
-import asyncio
+import json
 from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from services.guard.outbound import (
-    TokenSource,
-    TokenUnavailableError,
-)
-from tests.services.asking import Asking
-from tests.services.documents import ORDERS_AUDIENCE
-from tests.services.logged import lines
+from services.guard.outbound import BoundTokenAuth
+from services.guard.token_source import TokenSource, TokenUnavailableError
+from tests.services.asking import Asking, Liar, call
 from tests.services.mesh import Mesh, Serve
-from tests.services.running import Tokens, token_service
+from tests.services.running import Clock, Tokens, token_service
+
+
+@pytest.fixture(scope="module")
+def liar() -> Liar:
+    """Return the application that answers as a test wants it."""
+    return Liar()
+
+
+@pytest.fixture(scope="module")
+def asking(liar: Liar, mesh: Mesh, serve: Serve) -> Iterator[Asking]:
+    """Return a storefront that takes the liar for its token service."""
+    callee = mesh.instance("token-service")
+    with serve(liar, callee) as running:
+        yield Asking(running.url, mesh.instance("storefront"), callee, Clock())
+
+
+def answer(**changes: Any) -> bytes:
+    """Return a good answer of a token service, but for the `changes`."""
+    good = {"access_token": "abc", "token_type": "Bearer", "expires_in": 300}
+    return json.dumps({**good, **changes}).encode()
+
+
+@pytest.mark.parametrize("token_type", ["Bearer", "bearer", "BEARER"])
+def test_the_type_of_a_token_has_no_case(
+    liar: Liar, asking: Asking, token_type: str
+) -> None:
+    """The good answer that is spoilt below (RFC 6749, section 7.1)."""
+    liar.answer(200, answer(token_type=token_type))
+    assert asking.token().text == "abc"
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        pytest.param(200, b"", id="empty"),
+        pytest.param(200, b"<html>", id="no-json"),
+        pytest.param(200, b"[]", id="array"),
+        pytest.param(200, b'{"access_token":"abc"}', id="half"),
+        pytest.param(200, answer(access_token=""), id="no-token"),
+        pytest.param(200, answer(access_token="a\nb"), id="two-lines"),
+        pytest.param(200, answer(access_token="é"), id="not-ascii"),
+        pytest.param(200, answer(token_type="DPoP"), id="another-type"),
+        pytest.param(200, answer(expires_in="300"), id="life-text"),
+        pytest.param(200, answer(expires_in=0), id="no-life"),
+        pytest.param(200, answer(expires_in=-1), id="negative-life"),
+        pytest.param(200, answer(expires_in=10**15), id="endless-life"),
+        pytest.param(302, b"", id="redirect"),
+        pytest.param(400, b"<html>", id="refusal-without-json"),
+        pytest.param(400, b"{}", id="refusal-without-code"),
+        pytest.param(503, b"", id="unavailable"),
+    ],
+)
+def test_a_strange_answer_is_no_token(
+    liar: Liar, asking: Asking, status: int, body: bytes
+) -> None:
+    """What is not whole, not ours to use or not to be believed gives no token."""
+    liar.answer(status, body)
+    with pytest.raises(TokenUnavailableError) as refusal:
+        asking.token()
+    assert refusal.value.code == "temporarily_unavailable"
+
+
+# The answer of the service that is called
 
 
 @pytest.fixture(scope="module")
 def tokens(
     mesh: Mesh, serve: Serve, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Tokens]:
-    """Return a token service."""
+    """Return a token service that tells the truth."""
     with token_service(mesh, serve, tmp_path_factory.mktemp("tokens")) as running:
         yield running
 
 
 @pytest.fixture
-def asking(tokens: Tokens, mesh: Mesh) -> Asking:
+def honest(tokens: Tokens, mesh: Mesh) -> Asking:
     """Return a storefront that asks it, for the first time."""
     tokens.seen.clear()
     return Asking(
@@ -37,147 +95,50 @@ def asking(tokens: Tokens, mesh: Mesh) -> Asking:
     )
 
 
-def test_a_token_is_kept_while_it_is_young(asking: Asking, tokens: Tokens) -> None:
-    """Four fifths of its life need no second request."""
-
-    async def work(source: TokenSource, identity: Any) -> None:
-        first = await source.token(ORDERS_AUDIENCE, "orders.read", identity.current())
-        tokens.clock.move(seconds=239)
-        again = await source.token(ORDERS_AUDIENCE, "orders.read", identity.current())
-        assert again is first
-
-    asking.run(work)
-    assert tokens.asked("/token") == 1
-
-
-def test_a_token_is_renewed_before_it_ends(asking: Asking, tokens: Tokens) -> None:
-    """A fifth of its life is left for a second try."""
-
-    async def work(source: TokenSource, identity: Any) -> None:
-        first = await source.token(ORDERS_AUDIENCE, "orders.read", identity.current())
-        tokens.clock.move(seconds=240)
-        again = await source.token(ORDERS_AUDIENCE, "orders.read", identity.current())
-        assert again.text != first.text
-
-    asking.run(work)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_after_a_401_one_more_try_is_made_with_a_new_token(
+    honest: Asking, tokens: Tokens, liar: Liar, asking: Asking, method: str
+) -> None:
+    """A token may have been withdrawn: the second answer counts, whatever it is."""
+    liar.answer(401)
+    assert call(honest, asking.callee, asking.url, method=method, content=b"x") == 401
+    first, second = liar.asked
+    assert first.startswith("Bearer ey")
+    assert first != second
     assert tokens.asked("/token") == 2
 
 
-def test_calls_that_begin_together_share_a_token(
-    asking: Asking, tokens: Tokens
+@pytest.mark.parametrize("status", [200, 400, 403, 503])
+def test_other_answers_are_final(
+    honest: Asking, tokens: Tokens, liar: Liar, asking: Asking, status: int
 ) -> None:
-    """One of them asks, the others wait."""
-
-    async def work(source: TokenSource, identity: Any) -> None:
-        generation = identity.current()
-        held = await asyncio.gather(
-            *(
-                source.token(ORDERS_AUDIENCE, "orders.read", generation)
-                for _ in range(10)
-            )
-        )
-        assert len({token.text for token in held}) == 1
-
-    asking.run(work)
-    assert tokens.asked("/token") == 1
+    """A new token would not help."""
+    liar.answer(status)
+    assert call(honest, asking.callee, asking.url) == status
+    assert len(liar.asked) == tokens.asked("/token") == 1
 
 
-def test_another_scope_is_another_token(asking: Asking, tokens: Tokens) -> None:
-    """A token does not reach further than its caller asked for."""
-
-    async def work(source: TokenSource, identity: Any) -> None:
-        generation = identity.current()
-        read = await source.token(ORDERS_AUDIENCE, "orders.read", generation)
-        write = await source.token(ORDERS_AUDIENCE, "orders.write", generation)
-        assert read.text != write.text
-
-    asking.run(work)
-
-
-@pytest.mark.parametrize("same_key", [False, True])
-def test_a_renewed_certificate_needs_a_new_token(
-    asking: Asking, tokens: Tokens, *, same_key: bool
+def test_a_body_that_is_gone_is_not_sent_again(
+    honest: Asking, liar: Liar, asking: Asking
 ) -> None:
-    """Even with the key kept: the token names the certificate (measured, F7)."""
-    key = asking.caller.mesh.issue("storefront").key
-    asking.caller.renew(key=key)
+    """A stream can be read once, so its request is made once."""
 
-    async def work(source: TokenSource, identity: Any) -> None:
-        first = await source.token(ORDERS_AUDIENCE, "orders.read", identity.current())
-        asking.caller.renew(key=key if same_key else None)
-        tokens.clock.move(seconds=1)
-        again = await source.token(ORDERS_AUDIENCE, "orders.read", identity.current())
-        assert again.text != first.text
+    async def stream() -> Any:
+        yield b"x"
 
-    asking.run(work)
-    assert tokens.seen[0].thumbprint != tokens.seen[1].thumbprint
-    assert tokens.seen[0].port != tokens.seen[1].port
+    liar.answer(401)
+    assert call(honest, asking.callee, asking.url, content=stream()) == 401
+    assert len(liar.asked) == 1
 
 
-def test_a_refused_token_is_forgotten(asking: Asking, tokens: Tokens) -> None:
-    """After `drop` the next call asks for a new one; another's is not dropped."""
+def test_a_blocking_client_is_refused(honest: Asking) -> None:
+    """It is a mistake in how the application is put together."""
 
-    async def work(source: TokenSource, identity: Any) -> None:
-        generation = identity.current()
-        first = await source.token(ORDERS_AUDIENCE, "orders.read", generation)
-        source.drop(first)
-        second = await source.token(ORDERS_AUDIENCE, "orders.read", generation)
-        source.drop(first)
-        third = await source.token(ORDERS_AUDIENCE, "orders.read", generation)
-        assert first.text != second.text == third.text
+    async def work(source: TokenSource, identity: Any) -> httpx.Auth:
+        return BoundTokenAuth(source, identity, resource="x", scopes=frozenset())
 
-    asking.run(work)
-
-
-def test_an_outage_is_outlived_with_the_token_that_is_held(
-    mesh: Mesh, serve: Serve, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A failed renewal is logged; only at its end is the token given up."""
-    running = ExitStack()
-    tokens = running.enter_context(token_service(mesh, serve, tmp_path))
-
-    async def work(source: TokenSource, identity: Any) -> None:
-        generation = identity.current()
-        first = await source.token(ORDERS_AUDIENCE, "orders.read", generation)
-        await asyncio.to_thread(running.close)
-        tokens.clock.move(seconds=299)
-        held = await source.token(ORDERS_AUDIENCE, "orders.read", generation)
-        assert held is first
-        assert lines(caplog)[-1]["event"] == "token.renewal_failed"
-        tokens.clock.move(seconds=1)
-        with pytest.raises(TokenUnavailableError) as refusal:
-            await source.token(ORDERS_AUDIENCE, "orders.read", generation)
-        assert refusal.value.code == "temporarily_unavailable"
-
-    storefront = mesh.instance("storefront")
-    Asking(tokens.url, storefront, tokens.instance, tokens.clock).run(work)
-
-
-@pytest.mark.parametrize(
-    ("changes", "code"),
-    [
-        ({"resource": "https://stock.shop.internal"}, "invalid_target"),
-        ({"scope": "orders.delete"}, "invalid_scope"),
-    ],
-)
-def test_a_refusal_keeps_its_code(
-    asking: Asking, changes: dict[str, str], code: str
-) -> None:
-    """The log of the caller says what the token service said."""
-    with pytest.raises(TokenUnavailableError, match=code) as refusal:
-        asking.token(**changes)
-    assert refusal.value.code == code
-
-
-def test_an_unknown_client_gets_nothing(asking: Asking) -> None:
-    """A client that is not registered has no token."""
-    asking.client_id = "nobody"
-    with pytest.raises(TokenUnavailableError, match="401 invalid_client"):
-        asking.token()
-
-
-def test_another_service_is_no_token_service(asking: Asking, mesh: Mesh) -> None:
-    """Whoever answers at the address must also be who was meant (6750, 5.2)."""
-    asking.callee = mesh.instance("stock")
-    with pytest.raises(TokenUnavailableError, match="expected spiffe://"):
-        asking.token()
+    with (
+        httpx.Client(auth=honest.run(work), trust_env=False) as client,
+        pytest.raises(RuntimeError, match="AsyncClient"),
+    ):
+        client.get("https://localhost")

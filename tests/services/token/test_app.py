@@ -261,7 +261,7 @@ def test_an_issued_token_is_logged_without_itself(
     assert line["event"] == "token.issued"
     assert line["client_id"] == "storefront"
     assert line["audience"] == ORDERS_AUDIENCE
-    assert line["bound"] is True
+    assert line["binding"] == "certificate"
     assert line["certificate"] == format(storefront.generation.serial, "x")
     assert token not in caplog.text
     assert token.partition(".")[0] not in str(line)

@@ -45,14 +45,14 @@ def test_a_client_is_known_by_its_certificate(storefront: Client) -> None:
     """The right certificate under the right name is the client."""
     assert storefront.client_id == "storefront"
     assert storefront.lifetime.total_seconds() == 300
-    assert storefront.bound
+    assert storefront.binding == "certificate"
 
 
 def test_a_client_for_bearer_tokens_is_registered_as_one(
     clients: Clients, mesh: Mesh
 ) -> None:
     """Only `binding: none` makes a client unbound."""
-    assert not clients.authenticate("stock", peer(mesh, "stock")).bound
+    assert clients.authenticate("stock", peer(mesh, "stock")).binding == "none"
 
 
 def test_a_renewed_certificate_is_the_same_client(clients: Clients, mesh: Mesh) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from services.proof.embedded_key import PROOF_ALGORITHMS
 from services.token.metadata import metadata, metadata_path
 from tests.services.documents import (
     ISSUER,
@@ -17,10 +18,19 @@ def test_every_member_is_true(tmp_path: Path) -> None:
     assert metadata(token_service_config(tmp_path)) == {
         "issuer": ISSUER,
         "token_endpoint": f"{ISSUER}/token",
+        "introspection_endpoint": f"{ISSUER}/introspect",
+        "revocation_endpoint": f"{ISSUER}/revoke",
         "jwks_uri": f"{ISSUER}/jwks",
         "scopes_supported": ["orders.read", "orders.write"],
-        "grant_types_supported": ["client_credentials"],
+        "grant_types_supported": [
+            "client_credentials",
+            "urn:ietf:params:oauth:grant-type:token-exchange",
+        ],
         "token_endpoint_auth_methods_supported": ["tls_client_auth"],
+        "introspection_endpoint_auth_methods_supported": ["tls_client_auth"],
+        "revocation_endpoint_auth_methods_supported": ["tls_client_auth"],
+        "introspection_signing_alg_values_supported": ["ES256"],
+        "dpop_signing_alg_values_supported": sorted(PROOF_ALGORITHMS),
         "tls_client_certificate_bound_access_tokens": True,
     }
 

@@ -1,0 +1,97 @@
+"""Judge one request: find everything the decision needs, and ask for it.
+
+1. One token, in one Authorization header: `credentials`.
+2. The connection's certificate is good now: `wire.peer`.
+3. A DPoP proof, if the scheme is DPoP, is good for this request (RFC 9449, 4.3).
+4. The key that the token names is published.
+5. `decision`: token, holder.
+6. The token is not revoked.
+7. The proof is used for the first time (section 11.1): last, so that a request refused
+   for another reason does not spend it.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+from starlette.types import Scope
+
+from services.guard.credentials import DPOP, Credentials, credentials
+from services.guard.decision import decide
+from services.guard.errors import DpopNotTakenError, UnusableCertificateError
+from services.guard.grant import Grant
+from services.guard.workload import Workload
+from services.proof import jws
+from services.proof.dpop import DpopProof, verify_proof
+from services.proof.dpop_errors import WrongUriError
+from services.wire.peer import Peer, PeerError, peer_of
+
+
+@dataclass(slots=True)
+class Case:
+    """A request under judgement, and what has been learnt of it so far."""
+
+    scope: Scope
+    now: datetime
+    scheme: str | None = None
+    unverified_token: str = ""
+    peer: Peer | None = None
+    next_nonce: str | None = None  # for the answer, if the caller uses DPoP
+
+
+async def judge(case: Case, workload: Workload) -> Grant:
+    """Return the grant that the request has, and note in `case` what is learnt.
+
+    Raises:
+        ServiceError: the subclass says which step refused.
+    """
+    brought = credentials(case.scope["headers"], case.scope["query_string"])  # 1
+    case.scheme, case.unverified_token = brought.scheme, brought.unverified_token
+    peer = case.peer = _peer(case, workload)  # 2
+    proof = await _proof(case, brought, workload)  # 3
+    token = jws.parse(brought.unverified_token)
+    key = await workload.keys.key(token.key_id)  # 4
+    grant = decide(  # 5
+        token, key, peer, rules=workload.rules, now=case.now, proof=proof
+    )
+    if workload.revocations is not None:
+        await workload.revocations.check(grant.token_id)  # 6
+    if proof is not None and workload.replays is not None:
+        await workload.replays.spend(proof)  # 7
+    return grant
+
+
+def _peer(case: Case, workload: Workload) -> Peer:
+    try:
+        return peer_of(case.scope, trust_domain=workload.trust_domain, now=case.now)
+    except PeerError as error:
+        raise UnusableCertificateError(str(error)) from error
+
+
+async def _proof(
+    case: Case, brought: Credentials, workload: Workload
+) -> DpopProof | None:
+    if brought.scheme != DPOP or brought.unverified_proof is None:
+        return None
+    if workload.replays is None or not workload.origins:
+        raise DpopNotTakenError("no origins are configured for DPoP")
+    nonces = await workload.replays.nonces(case.now)
+    case.next_nonce = nonces.issue(case.now)
+
+    def verified(unverified: str, origin: str) -> DpopProof:
+        return verify_proof(
+            unverified,
+            method=case.scope["method"],
+            uri=origin + case.scope["path"],
+            now=case.now,
+            access_token=brought.unverified_token,
+            nonces=nonces,
+        )
+
+    # The proof names the URI by which the caller came, which is one of ours; the Host
+    # header, which could say so too, is the caller's.
+    *others, last = workload.origins
+    for origin in others:
+        with suppress(WrongUriError):
+            return verified(brought.unverified_proof, origin)
+    return verified(brought.unverified_proof, last)

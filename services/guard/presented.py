@@ -1,0 +1,43 @@
+"""The token a request came with, kept from the application and for the exchange.
+
+The application holds a `Grant` and never a token. When it calls on in the caller's name
+(RFC 8693), `outbound` needs the token again: it finds it here, as long as the request
+lasts and in no other.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from services.errors import ServiceError
+from services.guard.grant import Grant
+
+_presented: ContextVar[tuple[Grant, str] | None] = ContextVar("presented", default=None)
+
+
+class ForeignGrantError(ServiceError):
+    """The grant is not that of the request which is being answered."""
+
+    code = "foreign_grant"
+
+
+@contextmanager
+def presenting(grant: Grant, token: str) -> Iterator[None]:
+    """Keep `token` for `grant` while its request is answered."""
+    mark = _presented.set((grant, token))
+    try:
+        yield
+    finally:
+        _presented.reset(mark)
+
+
+def token_behind(grant: Grant) -> str:
+    """Return the token that `grant` was given for.
+
+    Raises:
+        ForeignGrantError: its request is over, or this is another one.
+    """
+    found = _presented.get()
+    if found is None or found[0] is not grant:
+        raise ForeignGrantError("the grant is not that of this request")
+    return found[1]

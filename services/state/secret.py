@@ -1,0 +1,50 @@
+"""A secret that all who share a store know, made by whichever of them needs it first.
+
+For keyed hashes that every replica must be able to check, such as DPoP nonces. It is
+replaced after `LIFE`; each replica takes the new one at the same moment.
+"""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from secrets import token_bytes
+
+from services.state.store import AlreadyClaimedError, StateUnavailableError, Store
+
+LIFE = timedelta(hours=12)
+_LENGTH = 32  # bytes
+_TRIES, _PAUSE = 20, 0.05  # a second: far more than the other replica needs to write
+
+
+class SharedSecret:
+    """One secret for one purpose, remembered for as long as it lasts."""
+
+    def __init__(self, store: Store, purpose: str) -> None:
+        self._store = store
+        self._purpose = purpose
+        self._known: tuple[str, bytes] | None = None
+
+    async def now(self, now: datetime) -> bytes:
+        """Return the secret of this moment.
+
+        Raises:
+            StateUnavailableError: it cannot be learnt now.
+        """
+        period = int(now.timestamp() // LIFE.total_seconds())
+        name = f"secret {self._purpose} {period}"
+        if self._known is None or self._known[0] != name:
+            ends = datetime.fromtimestamp((period + 1) * LIFE.total_seconds(), UTC)
+            self._known = name, await self._learn(name, ends)
+        return self._known[1]
+
+    async def _learn(self, name: str, ends: datetime) -> bytes:
+        for _ in range(_TRIES):
+            found = await self._store.get_token(name)
+            if found is not None:
+                return found
+            try:
+                await self._store.claim("secret", name, ends)
+            except AlreadyClaimedError:
+                await asyncio.sleep(_PAUSE)  # somebody else is writing it
+            else:
+                await self._store.put_token(name, token_bytes(_LENGTH), ends)
+        raise StateUnavailableError(f"no {name} in the store")

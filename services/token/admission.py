@@ -1,0 +1,146 @@
+"""Admit a request to an endpoint: who asks, with what proof (RFC 6749, section 3.2.1).
+
+Every endpoint that a client authenticates at comes through here, in the same steps:
+
+1. The connection has a client certificate that is good now.
+2. There is one way of authenticating, the certificate: no Authorization header.
+3. The form is well-formed.
+4. The certificate is the one registered for the `client_id` that was sent.
+5. A DPoP proof, if there is one, is good for this method and URI, and is used for the
+   first time (RFC 9449, section 5).
+
+What the client may then do is for the endpoint.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from starlette.requests import ClientDisconnect, Request
+
+from services.config import TokenServiceConfig
+from services.proof.dpop import DpopProof, proof_header, verify_proof
+from services.proof.dpop_errors import InvalidProofError, NonceRequiredError
+from services.proof.nonce import NonceIssuer
+from services.state.secret import SharedSecret
+from services.state.store import AlreadyClaimedError, StateUnavailableError, Store
+from services.token.call import Call, Seen
+from services.token.clients import Clients
+from services.token.errors import (
+    InvalidRequestError,
+    NonceWantedError,
+    ProofRefusedError,
+    RequestTooLargeError,
+    UnavailableError,
+    UnusableCertificateError,
+)
+from services.token.form import LONGEST_BODY, TokenForm, read_form
+from services.watched import Watched
+from services.wire.peer import Peer, PeerError, peer_of
+
+_PROOFS = "dpop proof at the token service"
+
+
+class Admission:
+    """The way in, over one configuration that may change while it stands."""
+
+    def __init__(
+        self,
+        config: Watched[TokenServiceConfig],
+        store: Store,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._clock = clock
+        self._secret = SharedSecret(store, "dpop nonces of the token service")
+        self._clients_of = config.current()
+        self._clients = Clients(self._clients_of.clients)
+
+    async def admit(self, request: Request, seen: Seen) -> Call:
+        """Return the call that `request` is, and note in `seen` what is learnt of it.
+
+        Raises:
+            TokenRequestError: the subclass says which step refused.
+        """
+        now = self._clock()
+        peer = seen.peer = self._peer(request, now)  # 1
+        if "authorization" in request.headers:  # 2
+            raise InvalidRequestError("credentials beside a client certificate")
+        form = await _form(request)  # 3
+        seen.client_id = form.single.get("client_id")
+        client = self.clients.authenticate(form.required("client_id"), peer)  # 4
+        proof = await self._proof(request, seen, now)  # 5
+        accept = request.headers.get("accept", "")
+        return Call(form, client, peer, proof, now, accept)
+
+    @property
+    def clients(self) -> Clients:
+        """The clients of today's configuration, read once for each."""
+        config = self._config.current()
+        if config is not self._clients_of:
+            self._clients = Clients(config.clients)
+            self._clients_of = config
+        return self._clients
+
+    def _peer(self, request: Request, now: datetime) -> Peer:
+        trust_domain = self._config.current().trust_domain
+        try:
+            return peer_of(request.scope, trust_domain=trust_domain, now=now)
+        except PeerError as error:
+            raise UnusableCertificateError(str(error)) from error
+
+    async def _proof(
+        self, request: Request, seen: Seen, now: datetime
+    ) -> DpopProof | None:
+        try:
+            text = proof_header(request.scope["headers"])
+            if text is None:
+                return None
+            nonces = NonceIssuer(await self._secret.now(now), "token endpoint")
+            seen.next_nonce = nonces.issue(now)
+            proof = verify_proof(
+                text,
+                method=request.method,
+                uri=self._uri(request),
+                now=now,
+                access_token=None,
+                nonces=nonces,
+            )
+            key = f"{proof.thumbprint} {proof.token_id}"
+            await self._store.claim(_PROOFS, key, proof.expires_at)
+        except NonceRequiredError as error:
+            raise NonceWantedError(str(error)) from error
+        except InvalidProofError as error:
+            raise ProofRefusedError(str(error)) from error
+        except AlreadyClaimedError as error:
+            raise ProofRefusedError("the proof was used before") from error
+        except StateUnavailableError as error:
+            raise UnavailableError(str(error)) from error
+        return proof
+
+    def _uri(self, request: Request) -> str:
+        """Return the endpoint's URI as configured: the Host header may say anything."""
+        issuer = self._config.current().issuer
+        origin = "/".join(issuer.split("/", 3)[:3])
+        return origin + str(request.scope["path"])
+
+
+async def _form(request: Request) -> TokenForm:
+    return read_form(
+        await _body(request),
+        content_type=request.headers.get("content-type", ""),
+        query=request.scope["query_string"],
+    )
+
+
+async def _body(request: Request) -> bytes:
+    """Return the whole body, or stop reading where no honest request would go on."""
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > LONGEST_BODY:
+                raise RequestTooLargeError(f"body longer than {LONGEST_BODY} bytes")
+    except ClientDisconnect:
+        raise InvalidRequestError("the caller hung up before the end") from None
+    return bytes(body)

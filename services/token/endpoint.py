@@ -1,0 +1,76 @@
+"""An endpoint for authenticated clients: admit, handle, and answer every refusal.
+
+The one place that makes error answers (RFC 6749, section 5.2), and writes their line of
+the log.
+"""
+
+from collections.abc import Awaitable, Callable
+from logging import WARNING
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from services import log
+from services.state.store import StateUnavailableError
+from services.token.admission import Admission
+from services.token.call import Call, Seen
+from services.token.errors import (
+    RequestTooLargeError,
+    TokenRequestError,
+    UnavailableError,
+    UnusableCertificateError,
+)
+
+NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749, 5.1
+_RETRY_AFTER = "1"  # seconds
+
+Handler = Callable[[Call], Awaitable[Response]]
+
+
+class Endpoint:
+    """A handler behind `Admission`; `name` begins its lines in the log."""
+
+    def __init__(self, name: str, admission: Admission, handle: Handler) -> None:
+        self._name = name
+        self._admission = admission
+        self._handle = handle
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer `request`."""
+        seen = Seen()
+        try:
+            call = await self._admission.admit(request, seen)
+            response = await self._handle(call)
+        except TokenRequestError as error:
+            return self._refuse(error, seen)
+        except StateUnavailableError as error:
+            return self._refuse(UnavailableError(str(error)), seen)
+        response.headers.update(_nonce(seen))
+        return response
+
+    def _refuse(self, error: TokenRequestError, seen: Seen) -> Response:
+        log.event(
+            f"{self._name}.refused",
+            level=WARNING,
+            code=error.code,
+            cause=type(error).__name__,
+            reason=error,
+            client_id=seen.client_id,
+            peer=seen.peer.spiffe_id if seen.peer else None,
+            certificate=format(seen.peer.serial, "x") if seen.peer else None,
+        )
+        headers = NO_STORE | _nonce(seen)
+        if isinstance(error, UnusableCertificateError | RequestTooLargeError):
+            headers["Connection"] = "close"
+        if isinstance(error, UnavailableError):
+            headers["Retry-After"] = _RETRY_AFTER
+        return JSONResponse(
+            {"error": error.code, "error_description": error.description},
+            status_code=error.status,
+            headers=headers,
+        )
+
+
+def _nonce(seen: Seen) -> dict[str, str]:
+    """Return the header that gives a client of DPoP its next nonce (RFC 9449, 8.2)."""
+    return {"DPoP-Nonce": seen.next_nonce} if seen.next_nonce else {}

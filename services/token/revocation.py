@@ -1,0 +1,58 @@
+"""Void a token before its time, and tell everybody (RFC 7009).
+
+The client that a token was issued to can revoke it, whatever its kind. Guards poll the
+list of what is void and refuse a revoked JWT within seconds; `version` is an ETag, so
+that a poll with nothing new costs a few bytes.
+"""
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from services import log
+from services.proof.errors import InvalidTokenError
+from services.state.store import StateUnavailableError
+from services.token.call import Call
+from services.token.endpoint import NO_STORE
+from services.token.errors import UnauthorizedClientError
+from services.token.tokens import Tokens
+
+FEED = "/revocations"
+
+
+async def revoke(call: Call, tokens: Tokens) -> Response:
+    """Answer a revocation request; an unknown token is no error (section 2.2).
+
+    Raises:
+        UnauthorizedClientError: the token was issued to another client.
+        InvalidRequestError: there is no token to revoke.
+        StateUnavailableError: it cannot be written down now.
+    """
+    try:
+        token = await tokens.read(call.form.required("token"), call.now)
+    except InvalidTokenError:
+        return Response(headers=NO_STORE)
+    if token.client_id != call.client.client_id:
+        raise UnauthorizedClientError(f"token {token.token_id} is another client's")
+    await tokens.store.revoke(token.token_id, token.expires_at)
+    log.event(
+        "token.revoked",
+        client_id=call.client.client_id,
+        token_id=token.token_id,
+        certificate=format(call.peer.serial, "x"),
+    )
+    return Response(headers=NO_STORE)
+
+
+async def feed(request: Request, tokens: Tokens) -> Response:
+    """Answer with everything that is void now, or with 304 if the asker knows it."""
+    try:
+        revocations = await tokens.store.revocations()
+    except StateUnavailableError:
+        return JSONResponse(
+            {"error": "temporarily_unavailable"}, status_code=503, headers=NO_STORE
+        )
+    headers = {"ETag": f'"{revocations.version}"', "Cache-Control": "no-cache"}
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    void = [token_id for token_id, _ in revocations.entries]
+    return JSONResponse({"revoked": void}, headers=headers)

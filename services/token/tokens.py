@@ -1,0 +1,84 @@
+"""Access tokens as text: issued, and read back by whoever issued them.
+
+A JWT says everything itself (RFC 9068). An opaque token is a reference: 256 random bits
+of which the store keeps the hash, beside what a JWT would have said. Reading one back
+means the same for both: genuine, in time, and not revoked (RFC 7662, section 4).
+"""
+
+import json
+from datetime import datetime
+from secrets import token_urlsafe
+
+from services.proof import jws
+from services.proof.access_token import (
+    TYPE,
+    AccessToken,
+    check_times,
+    claims_for,
+    read_claims,
+    verify_access_token,
+)
+from services.proof.binding import KEY_THUMBPRINT
+from services.proof.errors import MalformedTokenError, RevokedTokenError
+from services.state.store import Store
+from services.token.key_ring import KeyRing
+
+_PREFIX = "cbo_"  # lets scanners of leaked secrets know one when they see it
+_RANDOM = 32  # bytes
+
+
+class Tokens:
+    """The tokens of one issuer."""
+
+    def __init__(self, issuer: str, keys: KeyRing, store: Store) -> None:
+        self.issuer = issuer
+        self.keys = keys
+        self.store = store
+
+    async def issue(self, token: AccessToken, *, opaque: bool) -> str:
+        """Return the text to hand out for `token`.
+
+        Raises:
+            StateUnavailableError: an opaque token cannot be kept now.
+        """
+        if not opaque:
+            return self.keys.own.sign(claims_for(token), kind=TYPE)
+        text = _PREFIX + token_urlsafe(_RANDOM)
+        record = json.dumps(claims_for(token)).encode()
+        await self.store.put_token(text, record, token.expires_at)
+        return text
+
+    async def read(self, text: str, now: datetime) -> AccessToken:
+        """Return the token that `text` is, whoever it is for.
+
+        Raises:
+            InvalidTokenError: it is none of ours, over, or revoked.
+            StateUnavailableError: whether it is revoked cannot be said now.
+        """
+        if text.startswith(_PREFIX):
+            token = await self._opaque(text, now)
+        else:
+            unverified = jws.parse(text)
+            key = await self.keys.key(unverified.key_id)
+            token = verify_access_token(
+                unverified, key, issuer=self.issuer, audience=None, now=now
+            )
+        if await self.store.is_revoked(token.token_id):
+            raise RevokedTokenError(f"token {token.token_id} was revoked")
+        return token
+
+    async def _opaque(self, text: str, now: datetime) -> AccessToken:
+        record = await self.store.get_token(text)
+        if record is None:
+            raise MalformedTokenError("an opaque token that nobody was given")
+        token = read_claims(json.loads(record))
+        check_times(token, now)
+        return token
+
+
+def token_type(token: AccessToken) -> str:
+    """Return the scheme under which `token` is to be sent (RFC 9449, section 5)."""
+    bound_to_key = (
+        token.confirmation is not None and KEY_THUMBPRINT in token.confirmation
+    )
+    return "DPoP" if bound_to_key else "Bearer"
