@@ -23,18 +23,27 @@ from ansible_collections.certbound.kit.plugins.modules.supervised import (
     wanted_configuration,
 )
 
-SLEEP = "import signal; signal.pause()"
+from tests.playbooks.rolling import free_ports
+
+LISTEN = (
+    "import signal, socket, sys; port = int(open(sys.argv[1]).read());"
+    "server = socket.create_server(('127.0.0.1', port)); signal.pause()"
+)
 
 
 class Supervised:
     """What the module is given, and what runs."""
 
     def __init__(self, root: Path) -> None:
-        """Describe two processes that do nothing."""
+        """Describe two processes that listen and do no more."""
         self.root = root
         self.names = ["one", "two"]
-        self.program = SLEEP
+        self.program = LISTEN
+        self.ports = dict(zip(("one", "two", "three"), free_ports(3), strict=True))
+        for name, port in self.ports.items():
+            (root / name).write_text(str(port))
         self.sources: list[str] = []
+        self.wait = 20
 
     @property
     def params(self) -> dict[str, Any]:
@@ -46,9 +55,15 @@ class Supervised:
             "chdir": str(self.root),
             "sources": self.sources,
             "processes": [
-                {"name": name, "config": str(self.root / name)} for name in self.names
+                {
+                    "name": name,
+                    "config": str(self.root / name),
+                    "address": "127.0.0.1",
+                    "port": self.ports[name],
+                }
+                for name in self.names
             ],
-            "wait": 20,
+            "wait": self.wait,
         }
 
     def up(self, *, check: bool = False) -> dict[str, list[str]]:
@@ -133,6 +148,16 @@ def test_process_that_dies_is_said_with_its_last_words(supervised: Supervised) -
     supervised.program = "raise SystemExit('no such luck')"
     with pytest.raises(SupervisorError, match=r"one does not run; .*no such luck"):
         supervised.up()
+
+
+@pytest.mark.rollout
+def test_process_that_does_not_listen_is_said(supervised: Supervised) -> None:
+    """What runs without opening its port fails the task after a while."""
+    supervised.program = "print('busy', flush=True); import signal; signal.pause()"
+    supervised.wait = 2
+    with pytest.raises(SupervisorError) as caught:
+        supervised.up()
+    assert str(caught.value) == "one does not listen after 2 s; its log ends: busy"
 
 
 def test_release_follows_the_code(tmp_path: Path) -> None:

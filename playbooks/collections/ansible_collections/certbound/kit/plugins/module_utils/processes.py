@@ -85,6 +85,17 @@ def bind_fault(address: str, port: int) -> OSError | None:
     return None
 
 
+def is_listening(address: str, port: int) -> bool:
+    """Return whether somebody listens on `port`, without troubling them if possible."""
+    if os.path.isdir("/proc/net"):
+        return any(_listening_inodes(port))
+    try:
+        socket.create_connection((address, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
 def holder_of(port: int) -> Process | None:
     """Return the process that listens on `port`, if this user may know it."""
     if os.path.isdir("/proc/net"):

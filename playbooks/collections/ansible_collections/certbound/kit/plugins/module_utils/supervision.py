@@ -1,7 +1,7 @@
 """Start a supervisord and wait for what it runs.
 
-Called by the module `supervised`. Running means that a process has lived for a second;
-that it also answers is for the probe to see.
+Called by the module `supervised`. Running means that a process has lived for a second
+and that its port is open; that it answers as it should is for the probe to see.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .files import read_text
+from .processes import is_listening
 from .supervisor import (
-    FATAL,
+    FAILED,
     RUNNING,
     SUPERVISORD,
     Places,
@@ -59,19 +60,41 @@ def environment() -> dict[str, str]:
     return dict(kept, LANG="C.UTF-8")
 
 
-def wait_running(supervisor: Supervisor, places: Places, seconds: int) -> None:
-    """Wait until every process runs; say what the first that does not has logged."""
+def wait_running(
+    supervisor: Supervisor,
+    places: Places,
+    processes: list[dict[str, Any]],
+    seconds: int,
+) -> None:
+    """Wait until every process runs and listens.
+
+    Raises:
+        SupervisorError: one died, and be it that it was started again, or takes too
+            long; the message says what it has logged.
+    """
     deadline = time.monotonic() + seconds
+    pids: dict[str, int] = {}
     while True:
-        states = supervisor.states()
-        idle = sorted(name for name, state in states.items() if state != RUNNING)
-        if not idle:
+        programs = supervisor.programs()
+        for name, program in sorted(programs.items()):
+            died = program.pid and pids.setdefault(name, program.pid) != program.pid
+            if died or program.state in FAILED:
+                said = tail(places.log(name))
+                raise SupervisorError(f"{name} does not run; its log ends: {said}")
+        slow = [name for name, p in programs.items() if p.state != RUNNING]
+        slow += [p["name"] for p in processes if not _listens(p)]
+        if not slow:
             return
-        if FATAL in states.values() or time.monotonic() > deadline:
+        if time.monotonic() > deadline:
+            said = tail(places.log(slow[0]))
             raise SupervisorError(
-                f"{idle[0]} does not run; its log ends: {tail(places.log(idle[0]))}"
+                f"{slow[0]} does not listen after {seconds} s; its log ends: {said}"
             )
         time.sleep(_POLL)
+
+
+def _listens(process: dict[str, Any]) -> bool:
+    return is_listening(process["address"], process["port"])
 
 
 def tail(path: str) -> str:

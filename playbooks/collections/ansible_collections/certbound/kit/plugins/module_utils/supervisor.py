@@ -15,11 +15,12 @@ import socket
 import xmlrpc.client
 from typing import Any, NamedTuple
 
-RUNNING = 20  # supervisor.states.ProcessStates
-FATAL = 200
+# supervisor.states.ProcessStates
+RUNNING = 20
+FAILED = {30, 100, 200}  # back off, exited, fatal
+STOPPED = {0, 100, 200}  # stopped, exited, fatal: nothing will start these but us
 SUPERVISORD = ["-m", "supervisor.supervisord", "-c"]
 _DO_NOT_WAIT = False  # all are waited for together
-STOPPED = {0, 100, 200}  # stopped, exited, fatal: nothing will start these but us
 
 
 class SupervisorError(Exception):
@@ -44,6 +45,13 @@ class Places(NamedTuple):
     def log(self, name: str) -> str:
         """The log of one process."""
         return os.path.join(self.root, "log", name + ".log")
+
+
+class Program(NamedTuple):
+    """A program of supervisord's as it is now."""
+
+    state: int
+    pid: int  # 0 if it has no process
 
 
 class Change(NamedTuple):
@@ -144,14 +152,17 @@ class Supervisor:
 
     def start_stopped(self) -> list[str]:
         """Start what stands still; return the names."""
-        names = [name for name, state in self.states().items() if state in STOPPED]
+        names = [n for n, p in self.programs().items() if p.state in STOPPED]
         for name in names:
             self._ask("startProcess", name, _DO_NOT_WAIT)
         return names
 
-    def states(self) -> dict[str, int]:
-        """Return the state of each program."""
-        return {p["name"]: p["state"] for p in self._ask("getAllProcessInfo")}
+    def programs(self) -> dict[str, Program]:
+        """Return each program by its name."""
+        return {
+            info["name"]: Program(info["state"], info["pid"])
+            for info in self._ask("getAllProcessInfo")
+        }
 
     def shutdown(self) -> None:
         """Have it stop all programs and end."""

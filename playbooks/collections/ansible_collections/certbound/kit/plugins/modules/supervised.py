@@ -12,7 +12,7 @@ author: The Certbound authors (@certbound)
 description:
   - Writes the configuration of a supervisord that belongs to this roll-out alone,
     starts it if it is not there, and has it start, restart or stop exactly the programs
-    that differ. Waits until all run.
+    that differ. Waits until all run and listen.
   - With O(state=absent), stops everything and waits until the processes are gone.
   - Needs neither root nor systemd.
 extends_documentation_fragment:
@@ -121,8 +121,8 @@ def present(params: dict[str, Any], *, check: bool) -> dict[str, list[str]]:
     alive = supervisor.alive()
     change = compare(before if alive else "", wanted)
     if check:
-        states = supervisor.states() if alive else {}
-        idle = {name for name, state in states.items() if state in STOPPED}
+        programs = supervisor.programs() if alive else {}
+        idle = {name for name, p in programs.items() if p.state in STOPPED}
         started = idle | change.added | change.changed
         return {"started": sorted(started), "stopped": sorted(change.removed)}
     for name in ("run", "log"):
@@ -136,7 +136,7 @@ def present(params: dict[str, Any], *, check: bool) -> dict[str, list[str]]:
         again = supervisor.start_stopped()
     else:
         start(places, params["interpreter"], ours_of(params), params["wait"])
-    wait_running(supervisor, places, params["wait"])
+    wait_running(supervisor, places, params["processes"], params["wait"])
     started = change.added | change.changed | set(again)
     return {"started": sorted(started), "stopped": sorted(change.removed)}
 
@@ -165,7 +165,7 @@ def absent(params: dict[str, Any], *, check: bool) -> dict[str, list[str]]:
     ours = ours_of(params)
     supervisor = Supervisor(Places(params["root"]).socket)
     alive = supervisor.alive()
-    names = sorted(supervisor.states()) if alive else []
+    names = sorted(supervisor.programs()) if alive else []
     orphans = {os.path.basename(process.arguments[-1]) for process in ours.find()}
     result = {"started": [], "stopped": names or sorted(orphans)}
     if check or not (alive or orphans):
