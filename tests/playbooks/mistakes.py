@@ -8,7 +8,7 @@ MISTAKES = {
     "a misspelt key": (
         "port: 8443",
         "prot: 8443",
-        "services.stock.prot: unknown key, expected one of app, audience, calls, hosts",
+        "services.stock.prot: unknown key, expected one of app, audience, bearer_clients",
     ),
     "a missing key": (
         "    port: 8443\n",
@@ -228,5 +228,25 @@ MISTAKES = {
         "bearer_client: drill-bearer\n",
         "bearer_client: drill-brief\n",
         "drill.bearer_client: expected a client of storefront with binding none",
+    ),
+    "a bearer client that is bound": (
+        "    resource: /orders\n",
+        "    resource: /orders\n    bearer_clients: [drill-brief]\n",
+        "services.orders.bearer_clients[0]: 'drill-brief' is no client with binding none",
+    ),
+    "a bearer client that calls somebody else": (
+        "    resource: /stock\n",
+        "    resource: /stock\n    bearer_clients: [drill-bearer]\n",
+        "services.stock.bearer_clients[0]: 'drill-bearer' is no client with binding none",
+    ),
+    "a delegation of a foreign scope": (
+        "    resource: /orders\n",
+        "    resource: /orders\n    delegates: {stock.read: {}}\n",
+        "services.orders.delegates.stock.read: expected one of its own scopes",
+    ),
+    "a delegation beyond the calls": (
+        "    resource: /orders\n",
+        "    resource: /orders\n    delegates: {orders.read: {stock: [stock.all]}}\n",
+        "services.orders.delegates.orders.read.stock: expected some of what orders calls",
     ),
 }

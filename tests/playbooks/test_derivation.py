@@ -92,12 +92,16 @@ def test_each_process_takes_its_configuration(
 
 
 def test_guard_is_told_what_to_demand(topology: Topology, tmp_path: Path) -> None:
-    """A guard has its service's audience and scopes, and bearer clients by name."""
+    """A guard has its service's audience and scopes, and takes no bearer tokens."""
     orders = config_of(topology, "orders", tmp_path)
     assert isinstance(orders, ServiceConfig)
     assert orders.guard.audience == "https://orders.shop.internal"
     assert orders.guard.scopes == ["orders.read"]
-    assert orders.guard.bearer_clients == ["drill-bearer", "drill-bearer-brief"]
+    assert orders.guard.bearer_clients == []
+    assert orders.guard.origins == [
+        "https://orders.shop.internal:8442",
+        "https://localhost:8442",
+    ]
     stock = config_of(topology, "stock", tmp_path)
     assert isinstance(stock, ServiceConfig)
     assert stock.guard.bearer_clients == []

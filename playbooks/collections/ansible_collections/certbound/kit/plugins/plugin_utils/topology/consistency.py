@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from .model import TOKEN_SERVICE, Calls, Topology, in_words
+from .model import TOKEN_SERVICE, Calls, Service, Topology, in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -73,6 +73,8 @@ def check(document: Document, topology: Topology) -> None:
     _check_audiences(document, topology)
     for name, service in topology.services.items():
         _check_calls(document, topology, ("services", name), name, service.calls)
+        _check_bearer_clients(document, topology, service)
+        _check_delegates(document, topology, service)
     _check_lifetimes(document, topology)
     _check_clients(document, topology)
     _check_drill(document, topology)
@@ -153,6 +155,41 @@ def _check_calls(
                     (*here, index),
                     f"{scope!r} is no scope that {callee} offers, "
                     f"expected one of {', '.join(offered)}",
+                )
+
+
+def _check_bearer_clients(
+    document: Document, topology: Topology, service: Service
+) -> None:
+    """Refuse a name that gets no bearer tokens for this service: nobody would use it."""
+    usable = {
+        name
+        for name, client in topology.clients.items()
+        if client.binding == "none" and service.name in client.calls
+    }
+    for index, name in enumerate(service.bearer_clients):
+        if name not in usable:
+            raise document.refuse(
+                ("services", service.name, "bearer_clients", index),
+                f"{name!r} is no client with binding none that calls {service.name}",
+            )
+
+
+def _check_delegates(document: Document, topology: Topology, service: Service) -> None:
+    """Refuse a delegation that the service's own scopes and calls do not have."""
+    for scope, calls in service.delegates.items():
+        key = ("services", service.name, "delegates", scope)
+        if scope not in service.scopes:
+            raise document.refuse(
+                key, f"expected one of its own scopes: {', '.join(service.scopes)}"
+            )
+        for callee, scopes in calls.items():
+            own = service.calls.get(callee, ())
+            if not set(scopes) <= set(own):
+                raise document.refuse(
+                    (*key, callee),
+                    f"expected some of what {service.name} calls {callee} with: "
+                    f"{', '.join(own) or 'nothing'}",
                 )
 
 

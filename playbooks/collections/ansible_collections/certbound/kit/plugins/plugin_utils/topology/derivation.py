@@ -7,6 +7,7 @@ plugin. Nothing here reads or writes a file, and nothing here is secret.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,23 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+_LONGEST_USER = 31
+
 
 @dataclass(frozen=True)
 class Places:
-    """Where a roll-out lies on a host (absolute), and what paths are relative to."""
+    """Where a roll-out lies on a host (absolute), and what paths are relative to.
+
+    With `own_users`, each instance belongs to a user of the system made for it.
+    """
 
     project: PurePosixPath
     root: PurePosixPath
+    own_users: bool = False
+
+    def owner(self, service: str) -> str | None:
+        """Return the user that the instances of `service` belong to."""
+        return user_of(service) if self.own_users else None
 
     def instance(self, service: str) -> PurePosixPath:
         """Return the directory of one service on its host."""
@@ -36,6 +47,29 @@ class Places:
             return str(path.relative_to(self.project))
         except ValueError:
             return str(path)
+
+
+def user_of(service: str) -> str:
+    """Return the name of a service's user; Linux allows 32 characters."""
+    name = f"certbound-{service}"
+    if len(name) <= _LONGEST_USER:
+        return name
+    return (
+        f"certbound-{service[:12]}-{hashlib.sha256(service.encode()).hexdigest()[:8]}"
+    )
+
+
+def accounts(topology: Topology, host: str, places: Places) -> list[Json]:
+    """Return the users that `host` must have, each with its directory."""
+    wanted = {
+        service: places.instance(service) for service in instances_on(topology, host)
+    }
+    if host == topology.ca_host:
+        wanted["ca"] = places.root / "ca"
+    return [
+        {"name": user_of(service), "directory": str(directory)}
+        for service, directory in wanted.items()
+    ]
 
 
 def instances_on(topology: Topology, host: str) -> list[str]:
@@ -85,6 +119,7 @@ def identities(topology: Topology, host: str, places: Places) -> list[Json]:
             "dns_names": topology.dns_names(service, host),
             "lifetime": _seconds(topology.lifetimes.certificate),
             "directory": str(places.instance(service)),
+            "owner": places.owner(service),
         }
         for service in instances_on(topology, host)
     ]
@@ -98,6 +133,7 @@ def processes(topology: Topology, host: str, places: Places) -> list[Json]:
             "address": topology.hosts[host].address,
             "port": _port(topology, service),
             "config": str(places.instance(service) / "config.json"),
+            "owner": places.owner(service),
             "document": process_document(topology, service, host, places),
         }
         for service in instances_on(topology, host)
@@ -137,12 +173,10 @@ def process_document(
             "audience": own.audience,
             "resource": own.resource,
             "scopes": list(own.scopes),
-            "bearer_clients": [
-                client.name
-                for client in topology.clients.values()
-                if client.binding == "none" and service in client.calls
-            ],
+            "bearer_clients": list(own.bearer_clients),
+            "origins": _origins(topology, service, host),
         },
+        "state": str(directory / "state"),
         "calls": {
             callee: {
                 "url": _url(topology, topology.services[callee]),
@@ -165,6 +199,7 @@ def token_clients(topology: Topology) -> Json:
         name: _client(
             topology, name, service.calls, topology.lifetimes.token, "certificate"
         )
+        | {"audience": service.audience, "delegates": _delegates(topology, service)}
         for name, service in topology.services.items()
     }
     return own | {
@@ -187,6 +222,21 @@ def _client(
     }
 
 
+def _delegates(topology: Topology, service: Service) -> Json:
+    """Return what `service` may get elsewhere for a caller, by the caller's scope.
+
+    Unless the topology narrows it, whoever may call the service lets it do in his name
+    what it may do in its own.
+    """
+    return {
+        scope: {
+            topology.services[callee].audience: list(scopes)
+            for callee, scopes in service.delegates.get(scope, service.calls).items()
+        }
+        for scope in service.scopes
+    }
+
+
 def deployment(topology: Topology, places: Places) -> Json:
     """Return the description of the roll-out for machines (`deployment.json`)."""
     description: Json = {
@@ -200,6 +250,13 @@ def deployment(topology: Topology, places: Places) -> Json:
             name: _deployed(topology, places, service)
             for name, service in topology.services.items()
         },
+        "instances": [
+            _instance(topology, places, service, host)
+            | {"service": service, "instance": instance_id(service, host)}
+            | _own_url(topology, service, host)
+            for host in topology.hosts
+            for service in instances_on(topology, host)
+        ],
     }
     if topology.drill is not None:
         description["drill"] = dict(topology.drill)
@@ -209,7 +266,6 @@ def deployment(topology: Topology, places: Places) -> Json:
 def _deployed(topology: Topology, places: Places, service: Service) -> Json:
     return _instance(topology, places, service.name, service.hosts[0]) | {
         "url": _url(topology, service),
-        "spiffe_id": topology.spiffe_id(service.name),
         "audience": service.audience,
         "scopes": list(service.scopes),
         "client_id": service.name,
@@ -223,6 +279,7 @@ def _deployed(topology: Topology, places: Places, service: Service) -> Json:
 def _instance(topology: Topology, places: Places, service: str, host: str) -> Json:
     return {
         "host": host,
+        "spiffe_id": topology.spiffe_id(service),
         "dns_names": topology.dns_names(service, host),
         "address": topology.hosts[host].address,
         "port": _port(topology, service),
@@ -240,6 +297,7 @@ def _token_service(topology: Topology) -> Json:
         "issuer": topology.issuer,
         "token_endpoint": f"{topology.issuer}/token",
         "jwks_uri": f"{topology.issuer}/jwks",
+        "revocations_uri": f"{topology.issuer}/revocations",
         "spiffe_id": topology.spiffe_id(TOKEN_SERVICE),
     }
 
@@ -251,8 +309,28 @@ def _port(topology: Topology, service: str) -> int:
 
 
 def _url(topology: Topology, service: Service) -> str:
-    name = topology.hosts[service.hosts[0]].dns
+    """Return where callers find a service: one of several hosts by the service's name."""
+    if len(service.hosts) > 1:
+        name = f"{service.name}.{topology.dns_domain}"
+    else:
+        name = topology.hosts[service.hosts[0]].dns
     return f"https://{name}:{service.port}{service.resource}"
+
+
+def _own_url(topology: Topology, service: str, host: str) -> Json:
+    """Return where one instance is found, by the name of its host."""
+    if service == TOKEN_SERVICE:
+        return {}
+    called = topology.services[service]
+    name = topology.hosts[host].dns
+    return {"url": f"https://{name}:{called.port}{called.resource}"}
+
+
+def _origins(topology: Topology, service: str, host: str) -> list[str]:
+    """Return the roots by which callers reach an instance, each once."""
+    port = _port(topology, service)
+    names = topology.dns_names(service, host)
+    return [f"https://{name}:{port}" for name in dict.fromkeys(names)]
 
 
 def _seconds(length: timedelta) -> int:

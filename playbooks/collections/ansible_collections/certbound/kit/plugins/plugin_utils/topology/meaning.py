@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from . import consistency
-from .model import Client, Host, Lifetimes, Service, Topology
+from .model import TOKEN_SERVICE, Client, Host, Lifetimes, Service, Topology
 
 if TYPE_CHECKING:
     from .document import Document
@@ -50,7 +50,6 @@ def _topology(data: dict[str, Any]) -> Topology:
     lifetimes = _lifetimes(data.get("lifetimes", {}))
     hosts = {name: _host(name, host) for name, host in data["hosts"].items()}
     token_service = data["token_service"]
-    first_host = hosts[token_service["hosts"][0]]
     return Topology(
         trust_domain=trust_domain,
         dns_domain=dns_domain,
@@ -61,7 +60,7 @@ def _topology(data: dict[str, Any]) -> Topology:
         token_hosts=tuple(token_service["hosts"]),
         token_port=token_service["port"],
         issuer=token_service.get(
-            "issuer", f"https://{first_host.dns}:{token_service['port']}"
+            "issuer", _default_issuer(token_service, hosts, dns_domain)
         ),
         services={
             name: _service(name, service, dns_domain)
@@ -73,6 +72,15 @@ def _topology(data: dict[str, Any]) -> Topology:
         },
         drill=data.get("drill"),
     )
+
+
+def _default_issuer(
+    token_service: dict[str, Any], hosts: dict[str, Host], dns_domain: str
+) -> str:
+    """Return the URL of the token service: of several, by the name they share."""
+    first, *others = token_service["hosts"]
+    name = f"{TOKEN_SERVICE}.{dns_domain}" if others else hosts[first].dns
+    return f"https://{name}:{token_service['port']}"
 
 
 def _lifetimes(given: dict[str, str]) -> Lifetimes:
@@ -94,6 +102,11 @@ def _service(name: str, service: dict[str, Any], dns_domain: str) -> Service:
         scopes=tuple(service["scopes"]),
         calls=_calls(service.get("calls", {})),
         audience=service.get("audience", f"https://{name}.{dns_domain}"),
+        bearer_clients=tuple(service.get("bearer_clients", ())),
+        delegates={
+            scope: _calls(calls)
+            for scope, calls in service.get("delegates", {}).items()
+        },
     )
 
 

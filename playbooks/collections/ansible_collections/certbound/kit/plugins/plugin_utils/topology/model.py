@@ -59,6 +59,8 @@ class Service:
     scopes: tuple[str, ...]
     calls: Calls
     audience: str
+    bearer_clients: tuple[str, ...]  # clients whose unbound tokens it takes
+    delegates: Mapping[str, Calls]  # own scope -> what it may do for its holder
 
 
 @dataclass(frozen=True)
