@@ -17,6 +17,7 @@ import http_sf
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from services.wire.certificates import from_der
 from services.wire.forwarding_errors import (
     ChainAloneError,
     DuplicateFieldError,
@@ -62,21 +63,6 @@ def written(*certificates: x509.Certificate) -> bytes:
     return ", ".join(members).encode("ascii")
 
 
-def certificate_of(der: bytes) -> x509.Certificate:
-    """Return the certificate whose one DER form `der` is.
-
-    Raises:
-        MalformedFieldError: it is no certificate, or has another DER form.
-    """
-    try:
-        certificate = x509.load_der_x509_certificate(der)
-    except (ValueError, x509.InvalidVersion) as error:
-        raise MalformedFieldError(f"no certificate: {error}") from error
-    if certificate.public_bytes(Encoding.DER) != der:
-        raise MalformedFieldError("not the DER form of the certificate")
-    return certificate
-
-
 def _certificates(value: bytes) -> tuple[x509.Certificate, ...]:
     """Return what a list of byte sequences holds; an item is a list of one."""
     try:
@@ -88,7 +74,7 @@ def _certificates(value: bytes) -> tuple[x509.Certificate, ...]:
         der = member[0] if isinstance(member, tuple) else None
         if not isinstance(der, bytes):
             raise MalformedFieldError("a member is no byte sequence")
-        found.append(certificate_of(der))
+        found.append(from_der(der))
     spelt = [member.strip(b" \t") for member in value.split(b",")]
     if not found or spelt != [written(certificate) for certificate in found]:
         raise MalformedFieldError("not the canonical spelling of the field")

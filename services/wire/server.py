@@ -5,7 +5,8 @@ The socket is bound here and not by uvicorn, so that a port that is taken is an 
 ours, before anything is started, and port 0 can be asked which one it became.
 
 WebSockets and HTTP/2 are not spoken, since both would bypass `wire.extension`.
-Forwarding headers are not believed: who calls is read off the connection.
+Forwarding headers are not believed: who calls is read off the connection, unless that
+is a trusted proxy's (`wire.forwarded`).
 """
 
 import asyncio

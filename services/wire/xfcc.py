@@ -19,8 +19,8 @@ from urllib.parse import unquote_to_bytes
 
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding
 
+from services.wire.certificates import from_pem
 from services.wire.forwarding_errors import (
     DuplicateFieldError,
     MalformedFieldError,
@@ -96,13 +96,7 @@ def _certificates(
     encoded: bytes, *, most: int | None = None
 ) -> tuple[x509.Certificate, ...]:
     """Return the certificates of a PEM text in URL encoding, in its one spelling."""
-    pem = unquote_to_bytes(encoded)
-    try:
-        found = x509.load_pem_x509_certificates(pem)
-    except (ValueError, x509.InvalidVersion) as error:
-        raise MalformedFieldError(f"no PEM certificates: {error}") from error
-    if b"".join(each.public_bytes(Encoding.PEM) for each in found) != pem:
-        raise MalformedFieldError("more than certificates, or another spelling of them")
+    found = from_pem(unquote_to_bytes(encoded))
     if most is not None and len(found) > most:
         raise DuplicateFieldError("Cert holds more than one certificate")
     return tuple(found)

@@ -43,6 +43,12 @@ def stolen(origins: Origins, storefront: Instance) -> str:
     return token(origins.services["token-service"], storefront)
 
 
+@pytest.fixture(scope="session")
+def own(origins: Origins, stock: Instance) -> str:
+    """Return a token that the thief got for himself."""
+    return token(origins.services["token-service"], stock)
+
+
 def token(server: Standing, client: Instance) -> str:
     """Return a token for orders, asked for at the token service or at a proxy of it."""
     form = {

@@ -107,26 +107,25 @@ def configured(
     sites: Mapping[str, Sequence[Mapping[str, Any]]],
 ) -> None:
     """Let the role write and check the configuration of each proxy."""
-    tasks = [
-        {
-            "name": f"Configure {kind}",
-            "ansible.builtin.include_role": {"name": "certbound.kit.proxy"},
-            "vars": {
-                "certbound_proxy_kind": kind,
-                "certbound_proxy_program": str(program),
-                "certbound_proxy_directory": str(directory / kind),
-                "certbound_proxy_identity": str(instances[kind].current),
-                "certbound_proxy_sites": sites[kind],
-                **({"certbound_proxy_user": "root"} if os.geteuid() == 0 else {}),
-            },
+    hosts = {
+        kind: {
+            "ansible_connection": "local",
+            "ansible_python_interpreter": sys.executable,
+            "certbound_proxy_kind": kind,
+            "certbound_proxy_program": str(program),
+            "certbound_proxy_directory": str(directory / kind),
+            "certbound_proxy_identity": str(instances[kind].current),
+            "certbound_proxy_sites": sites[kind],
+            **({"certbound_proxy_user": "root"} if os.geteuid() == 0 else {}),
         }
         for kind, program in programs.items()
-    ]
-    play = {"hosts": "localhost", "gather_facts": False, "tasks": tasks}
-    playbook = directory / "proxies.yml"
-    playbook.write_text(json.dumps([play | {"connection": "local"}]))
+    }
+    inventory, playbook = directory / "inventory.json", directory / "proxies.yml"
+    inventory.write_text(json.dumps({"all": {"hosts": hosts}}))
+    play = {"hosts": "all", "gather_facts": False, "roles": ["certbound.kit.proxy"]}
+    playbook.write_text(json.dumps([play]))
     done = subprocess.run(
-        [sys.executable, "-m", "ansible", "playbook", "-i", "localhost,", playbook],
+        [sys.executable, "-m", "ansible", "playbook", "-i", inventory, playbook],
         cwd=directory,
         env=_ansible_environment(directory),
         capture_output=True,
@@ -228,7 +227,5 @@ def _ansible_environment(directory: Path) -> dict[str, str]:
         "ANSIBLE_CONFIG": str(empty),
         "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS),
         "ANSIBLE_HOME": str(directory / ".ansible"),
-        "ANSIBLE_LOCALHOST_WARNING": "false",
         "ANSIBLE_PIPELINING": "true",
-        "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
     }

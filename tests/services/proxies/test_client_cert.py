@@ -159,3 +159,14 @@ def test_only_der_is_a_certificate(leaf: x509.Certificate, content: str) -> None
     """A byte sequence holds the DER form of one certificate, and nothing else."""
     value = b":%b:" % b64encode(CONTENTS[content](leaf))
     refused({FIELD: value}, MalformedFieldError)
+
+
+def test_a_certificate_that_a_library_only_warns_of_is_none(
+    leaf: x509.Certificate,
+) -> None:
+    """A serial number below one is none (RFC 5280, section 4.1.2.2)."""
+    der = leaf.public_bytes(Encoding.DER)
+    serial = leaf.serial_number.to_bytes(leaf.serial_number.bit_length() // 8 + 1)
+    negative = der.replace(serial, bytes([serial[0] | 0x80]) + serial[1:], 1)
+    assert negative != der
+    refused({FIELD: b":%b:" % b64encode(negative)}, MalformedFieldError)

@@ -112,6 +112,24 @@ def test_no_forged_field_opens_with_a_stolen_token(
 
 
 @pytest.mark.parametrize("form", FORGED)
+def test_no_forged_field_makes_the_thief_another(
+    proxy: Standing, storefront: Instance, stock: Instance, own: str, form: str
+) -> None:
+    """A token bound to the thief's certificate shows whose certificate arrived."""
+    context = raw.as_instance(stock, proxy.instance.spiffe_id)
+    answer = raw.send(
+        proxy.ports["orders"],
+        context,
+        "/orders",
+        token=own,
+        fields=forged(form, storefront),
+    )
+    assert answer.status in {200, 400}, answer.body
+    if form in {"nothing", "client-cert", "xfcc"}:
+        assert json.loads(answer.body)["caller"] == "stock"
+
+
+@pytest.mark.parametrize("form", FORGED)
 def test_no_forged_field_gets_another_s_token(
     proxy: Standing, storefront: Instance, stock: Instance, form: str
 ) -> None:
