@@ -107,7 +107,7 @@ class Rolling:
                 *(f"playbooks/{playbook}.yml", *arguments),
             ],
             cwd=PROJECT,
-            env=os.environ | self._environment(recap),
+            env=self._environment(recap),
             capture_output=True,
             text=True,
             check=False,
@@ -116,7 +116,9 @@ class Rolling:
         return Run(done.returncode, done.stdout, done.stderr, written)
 
     def _environment(self, recap: Path) -> dict[str, str]:
-        return {
+        # A developer's own CERTBOUND_ROOT would win over the inventory here.
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("CERTBOUND_")}
+        return kept | {
             "CERTBOUND_RECAP": str(recap),
             "ANSIBLE_CALLBACK_PLUGINS": str(PROJECT / "tests/playbooks/callbacks"),
             "ANSIBLE_CALLBACKS_ENABLED": "certbound.kit.summary,recap",
