@@ -25,7 +25,9 @@ CREATE TABLE revocation (name BLOB PRIMARY KEY, over INTEGER NOT NULL) WITHOUT R
 CREATE TABLE token (
     name BLOB PRIMARY KEY, over INTEGER NOT NULL, record BLOB NOT NULL
 );
-CREATE TABLE state (scope TEXT NOT NULL, revision TEXT NOT NULL);
+CREATE TABLE state (
+    scope TEXT NOT NULL, revision TEXT NOT NULL, pings INTEGER NOT NULL
+);
 CREATE INDEX claim_by_end ON claim (over);
 CREATE INDEX revocation_by_end ON revocation (over);
 CREATE INDEX token_by_end ON token (over)
@@ -99,7 +101,7 @@ def _prepare(db: sqlite3.Connection, scope: str) -> None:
             if _version(db) == 0:  # no other process was first
                 for statement in _SCHEMA.split(";"):
                     db.execute(statement)
-                db.execute("INSERT INTO state VALUES (?, ?)", (scope, NO_REVISION))
+                db.execute("INSERT INTO state VALUES (?, ?, 0)", (scope, NO_REVISION))
                 db.execute(f"PRAGMA user_version = {_VERSION}")
     if _version(db) != _VERSION:
         raise sqlite3.DatabaseError(f"schema {_version(db)}, not {_VERSION}")

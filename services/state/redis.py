@@ -27,7 +27,6 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
-from redis.maint_notifications import MaintNotificationsConfig
 
 from pki.clock import utc_now
 from services.state.entry import digest, id_to_bytes, over_after, over_from, second_of
@@ -95,15 +94,15 @@ class RedisStore:
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=_CONNECTIONS,
-            timeout=self._patience,
-            socket_timeout=self._patience,
-            socket_connect_timeout=self._patience,
+            # One bound for an operation, in `_ask`, and none for each of its steps.
+            timeout=None,
+            socket_timeout=None,
+            socket_connect_timeout=None,
             retry=Retry(NoBackoff(), 0),
             redis_connect_func=_connect,
-            # With the third protocol and these notifications on, the client hands out
-            # connections without looking whether the server has closed them.
+            # With the third protocol the client may hand out a connection without
+            # looking whether the server has closed it: after a restart, every one.
             protocol=2,
-            maint_notifications_config=MaintNotificationsConfig(enabled=False),
         )
         self._client = Redis.from_pool(pool)
         self._feed = Feed()
@@ -180,7 +179,11 @@ class RedisStore:
             async with asyncio.timeout(self._patience):
                 # Its own types stop before the one method that sends any command.
                 return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
-        except (RedisError, OSError, TimeoutError) as error:
+        except TimeoutError as error:
+            raise StateUnavailableError(
+                f"Redis: no answer in {self._patience} s"
+            ) from error
+        except (RedisError, OSError) as error:
             raise StateUnavailableError(
                 f"Redis: {type(error).__name__}: {error}"
             ) from error

@@ -126,7 +126,8 @@ class SqliteStore:
 
     async def ping(self) -> None:
         """Return if the file took a write just now: opened is not yet writable."""
-        query = "UPDATE state SET revision = revision"
+        # Counted, since SQLite does not write a row that stays as it is.
+        query = "UPDATE state SET pings = pings + 1"
         await self._run(lambda db: db.execute(query))
 
     async def aclose(self) -> None:

@@ -121,6 +121,43 @@ async def test_a_call_given_up_hands_its_answer_to_nobody(
     assert theirs == [b"theirs"] * 40
 
 
+async def test_a_claim_is_sent_once(redis: RedisServer) -> None:
+    """If the answer to a claim is lost, it is unknown: not a replay of itself."""
+    cut = asyncio.Event()
+    async with await asyncio.start_server(
+        lambda *client: _pass_on(redis, cut, *client), "127.0.0.1", 0
+    ) as proxy:
+        port = proxy.sockets[0].getsockname()[1]
+        store = RedisStore(f"redis://127.0.0.1:{port}", scope=SCOPE, clock=Clock())
+        await store.ping()
+        cut.set()
+        with pytest.raises(StateUnavailableError, match="ConnectionError"):
+            await store.claim("dpop", "jti", after(60))
+        with pytest.raises(AlreadyClaimedError):  # it was done, as nobody could know
+            await store.claim("dpop", "jti", after(60))
+        await store.aclose()
+
+
+async def _pass_on(
+    redis: RedisServer,
+    cut: asyncio.Event,
+    asking: asyncio.StreamReader,
+    answering: asyncio.StreamWriter,
+) -> None:
+    """Stand between a client and Redis; if `cut`, lose one script's answer."""
+    path = redis.url.removeprefix("unix://")
+    answers, questions = await asyncio.open_unix_connection(path)
+    while question := await asking.read(65536):
+        questions.write(question)
+        answer = await answers.read(65536)
+        if cut.is_set() and b"EVAL" in question:
+            cut.clear()
+            break
+        answering.write(answer)
+    questions.close()
+    answering.close()
+
+
 async def _until_it_answers(store: Store) -> None:
     for _ in range(100):
         try:
@@ -182,8 +219,13 @@ async def test_redis_clears_away_what_is_over(
     await store.claim("dpop", "jti", after(300))
     await store.put_token("handle", b"record", after(300))
     await store.claim("dpop", "over", after(-300))
+    await store.revoke("over", after(-300))
+    await store.revoke("id", after(300))
     with client.Redis(unix_socket_path=redis.url.removeprefix("unix://")) as operator:
-        left = sorted(operator.ttl(key) for key in operator.scan_iter())
+        left = sorted(
+            operator.ttl(key) for key in operator.scan_iter("*:[ct][lo][ak]*")
+        )
+        assert operator.zcard(f"certbound:{SCOPE}:revocations") == 1
     assert [50 <= left[0] <= 60, *(350 <= ttl <= 361 for ttl in left[1:])] == [True] * 3
 
 

@@ -87,6 +87,12 @@ async def test_the_version_stands_while_nothing_changes(
     assert await store.revocations() == before
 
 
+async def test_an_unchanged_list_is_not_made_anew(store: Store) -> None:
+    """Guards that poll cost no more than the question whether anything changed."""
+    await store.revoke("id", after(60))
+    assert await store.revocations() is await store.revocations()
+
+
 async def test_what_was_never_in_force_is_not_listed(store: Store) -> None:
     """To revoke a token that is over changes nothing."""
     await store.revoke("id", after(-2))

@@ -1,6 +1,7 @@
 # ruff: noqa: ASYNC240 - a test may wait for the disk
 """Tests of what only `services.state.sqlite` and its file must hold to."""
 
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
@@ -85,10 +86,16 @@ async def test_a_file_that_others_may_use_is_refused(
     await late.aclose()
 
 
-async def test_a_link_is_refused(opened: Open, path: Path, tmp_path: Path) -> None:
-    """The state is not where someone else's link leads."""
-    path.symlink_to(tmp_path / "elsewhere")
-    (tmp_path / "elsewhere").touch(0o600)
+@pytest.mark.parametrize("kind", ["link", "directory", "pipe"])
+async def test_only_a_file_will_do(opened: Open, path: Path, kind: str) -> None:
+    """The state is not where someone else's link leads, and nowhere stranger."""
+    elsewhere = path.with_name("elsewhere")
+    elsewhere.touch(0o600)
+    {
+        "link": lambda: path.symlink_to(elsewhere),
+        "directory": lambda: path.mkdir(0o700),
+        "pipe": lambda: os.mkfifo(path, 0o600),
+    }[kind]()
     with pytest.raises(StateUnavailableError, match="for its owner alone"):
         await opened().ping()
 
@@ -188,6 +195,14 @@ async def test_a_revocation_is_flushed_and_a_claim_is_not(
     levels = [text for text in said if "synchronous" in text]
     assert levels == ["PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"]
     assert said.index(levels[0]) < said.index("COMMIT") < said.index(levels[1])
+
+
+async def test_a_ping_writes(store: SqliteStore, path: Path) -> None:
+    """A file that can be opened may still take nothing: a ping finds out."""
+    log = path.with_name(f"{path.name}-wal")
+    before = log.read_bytes()
+    await store.ping()
+    assert log.read_bytes() != before
 
 
 async def test_what_is_over_is_removed(path: Path) -> None:
