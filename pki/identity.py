@@ -21,6 +21,12 @@ _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _LONGEST_ID = 2048  # bytes (SPIFFE-ID.md, section 2.3)
 _LONGEST_DNS_NAME = 253  # bytes (RFC 1035, section 2.3.4, without the length octets)
 _SCHEME = "spiffe://"
+_UNREADABLE = (
+    ValueError,
+    x509.ExtensionNotFound,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,  # x400Address and EDIPartyName
+)
 
 
 class IdentityError(PkiError):
@@ -157,5 +163,5 @@ def _alternative_names(certificate: x509.Certificate) -> x509.SubjectAlternative
         return certificate.extensions.get_extension_for_class(
             x509.SubjectAlternativeName
         ).value
-    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError) as error:
+    except _UNREADABLE as error:
         raise IdentityError(f"no readable subject alternative name: {error}") from error

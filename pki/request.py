@@ -25,6 +25,8 @@ from pki.identity import Names
 _LARGEST = 8192  # characters; a P-256 request with a dozen names has about 800
 _BEGIN = "-----BEGIN CERTIFICATE REQUEST-----"
 _EXTENSION_REQUEST = x509.ObjectIdentifier("1.2.840.113549.1.9.14")  # RFC 2985
+# The last is no ValueError: x400Address and EDIPartyName are names nobody parses.
+_UNREADABLE = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 _HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 
 
@@ -175,7 +177,7 @@ def _alternative_names(
             )
     try:
         extensions = request.extensions
-    except (ValueError, x509.DuplicateExtension) as error:
+    except _UNREADABLE as error:
         raise UnexpectedContentError(f"extensions are unreadable: {error}") from error
     for extension in extensions:
         if extension.oid != ExtensionOID.SUBJECT_ALTERNATIVE_NAME:

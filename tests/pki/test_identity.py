@@ -150,6 +150,17 @@ def test_certificate_with_an_email_address_is_refused(forge: Forge) -> None:
         names_of(draft.sign(forge.issuing_key))
 
 
+def test_certificate_with_an_x400_address_is_refused(forge: Forge) -> None:
+    """A kind of name that the library does not parse is no name of ours."""
+    odd = x509.UnrecognizedExtension(
+        x509.SubjectAlternativeName.oid, b"\x30\x02\xa3\x00"
+    )
+    draft = forge.leaf_draft.without(x509.SubjectAlternativeName)
+    draft = draft.with_extension(odd, critical=True)
+    with pytest.raises(IdentityError, match="no readable"):
+        spiffe_id_of(draft.sign(forge.issuing_key))
+
+
 def test_certificate_without_names_is_refused(forge: Forge) -> None:
     """No alternative names, no identity."""
     draft = forge.leaf_draft.without(x509.SubjectAlternativeName)

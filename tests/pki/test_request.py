@@ -190,10 +190,11 @@ def test_challenge_password_is_refused_and_not_shown() -> None:
     assert "secret" not in str(caught.value)
 
 
-def test_unreadable_extension_is_refused() -> None:
-    """Names that cannot be parsed are no names."""
-    broken = x509.UnrecognizedExtension(
-        x509.SubjectAlternativeName.oid, b"\x04\x01\x00"
-    )
+@pytest.mark.parametrize(
+    "der", [b"\x04\x01\x00", b"\x30\x02\xa3\x00"], ids=["no-sequence", "x400-address"]
+)
+def test_unreadable_extension_is_refused(der: bytes) -> None:
+    """Names that cannot be parsed, or are of a kind nobody parses, are no names."""
+    broken = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, der)
     with pytest.raises(request.UnexpectedContentError, match="unreadable"):
         verify(csr(extensions=[broken]))
