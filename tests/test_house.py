@@ -49,7 +49,11 @@ SIGNS = {"pki.authority", "pki.keys", "pki.ledger", "pki.profiles", "services.to
 # What touches the world outside is known by name; the rest decides over values.
 MAY_IMPORT = {
     "socket": {"services.probe", "services.wire.manager", "services.wire.server"},
-    "sqlite3": {"pki.ledger", "services.state.sqlite"},
+    "sqlite3": {
+        "pki.ledger",
+        "services.state.database",
+        "services.state.sqlite",
+    },
     "ssl": {
         "services.attempt",
         "services.drill.bearer_api",
