@@ -222,6 +222,19 @@ def test_a_proxy_resumes_no_session(proxy: Standing, storefront: Instance) -> No
     assert not raw.session_of(proxy.ports["orders"], context, first.session).reused
 
 
+def test_a_certificate_too_large_to_forward_is_refused(
+    proxy: Standing, origins: Origins, mesh: Mesh
+) -> None:
+    """One of 7 kB passes HAProxy; nginx' map ends before, and Envoy sends it twice."""
+    names = [f"name-{number:04}.shop.internal" for number in range(260)]
+    large = mesh.instance("storefront", dns_names=[*names, "localhost"])
+    text = token(origins.services["token-service"], large)
+    context = raw.as_instance(large, proxy.instance.spiffe_id)
+    answer = raw.send(proxy.ports["orders"], context, "/orders", token=text)
+    expected = {"nginx": 400, "haproxy": 200, "envoy": 431}
+    assert answer.status == expected[proxy.instance.service], answer.body
+
+
 def test_a_proxy_speaks_tls_1_3_alone(proxy: Standing, storefront: Instance) -> None:
     """An older version is refused by the proxy, as it is by the services."""
     context = raw.as_nobody(storefront)
