@@ -186,7 +186,6 @@ class TokenServiceConfig(
 
     issuer: Url
     state: Path
-    token_lifetime: Annotated[int, Meta(ge=1, le=3600)]  # seconds
     clients: dict[Text, ClientConfig]
     replicas: list[Replica] = []
 

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pki.clock import utc_now
 from pki.identity import SpiffeId
 from services import log
 from services.config import (
@@ -24,6 +25,7 @@ from services.config import (
 )
 from services.guard.workload import Workload
 from services.token.app import create_app
+from services.token.siblings import sibling
 from services.watched import Watched, file_stamp
 from services.wire.forwarded import ForwardedCertificate
 from services.wire.generation import LiveIdentity
@@ -78,12 +80,29 @@ def _token_service(
         return config
 
     config = Watched(read, file_stamp(path), name=str(path))
-    return create_app(config), _identity(first)
+    identity = _identity(first)
+    siblings = tuple(sibling(replica, identity, utc_now) for replica in first.replicas)
+    return create_app(config, siblings=siblings), identity
 
 
 def _resource_service(path: Path, first: ServiceConfig) -> tuple[ASGIApp, LiveIdentity]:
     workload = Workload.load(path)
-    return _factory(first.app)(workload), workload.identity
+    app = closing(_factory(first.app)(workload), workload)
+    return app, workload.identity
+
+
+def closing(app: ASGIApp, workload: Workload) -> ASGIApp:
+    """Return `app` so that its workload's connections are closed when it stops."""
+
+    async def closed(scope: Scope, receive: Receive, send: Send) -> None:
+        async def watch(message: Message) -> None:
+            if message["type"] == "lifespan.shutdown.complete":
+                await workload.aclose()
+            await send(message)
+
+        await app(scope, receive, watch if scope["type"] == "lifespan" else send)
+
+    return closed
 
 
 def _hops(path: Path) -> tuple[Hop, ...]:

@@ -8,7 +8,7 @@ another, so a token that is bound to the earlier certificate is never sent again
 from asyncio import Lock
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from logging import WARNING
@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Meta
 
 from services import log
+from services.config import TokenServiceAddress
 from services.errors import ServiceError
 from services.guard.prover import Prover
 from services.wire.client import GENERATION
@@ -27,6 +28,7 @@ from services.wire.generation import Generation
 _LONGEST_LIFE = 86_400  # seconds; no honest token service of ours comes near
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105
 ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105
+_PAUSE = timedelta(seconds=5)  # between tries to renew a token that is still good
 _RENEW_AT = 0.8  # of a token's life: time enough to try again before it ends
 
 
@@ -75,21 +77,19 @@ class _Error(msgspec.Struct):
 class TokenSource:
     """Tokens for one client, fetched when needed and kept while they are good."""
 
-    def __init__(  # noqa: PLR0913 - who asks whom, and with what
+    def __init__(
         self,
         client: httpx.AsyncClient,
         *,
-        issuer: str,
-        token_endpoint: str,
+        address: Callable[[], TokenServiceAddress],
         client_id: str,
         clock: Callable[[], datetime],
         prover: Prover | None = None,
     ) -> None:
-        """Ask `token_endpoint` through `client`, which presents the certificate."""
+        """Ask at today's `address` through `client`, which presents the certificate."""
         self._prover = prover
         self._client = client
-        self._issuer = issuer
-        self._endpoint = token_endpoint
+        self._address = address
         self._client_id = client_id
         self._clock = clock
         self._held: dict[TokenKey, HeldToken] = {}
@@ -115,7 +115,8 @@ class TokenSource:
             TokenUnavailableError: none is held and none can be had.
         """
         subject = sha256(subject_token.encode()).hexdigest() if subject_token else ""
-        key = TokenKey(self._issuer, resource, scope, generation.thumbprint, subject)
+        issuer = self._address().issuer
+        key = TokenKey(issuer, resource, scope, generation.thumbprint, subject)
         async with self._locks[key]:
             held = self._held.get(key)
             if held is None or self._clock() >= held.renew_at:
@@ -140,6 +141,10 @@ class TokenSource:
             if held is None or self._clock() >= held.expires_at:
                 raise
             log.event("token.renewal_failed", level=WARNING, reason=error)
+            # Not at every call: the one who waits for the answer holds the lock.
+            again = min(self._clock() + _PAUSE, held.expires_at)
+            held = replace(held, renew_at=again)
+            self._held[key] = held
             return held
         self._forget(key.thumbprint)
         self._held[key] = renewed
@@ -196,7 +201,10 @@ class TokenSource:
         self, form: dict[str, str], generation: Generation
     ) -> httpx.Response:
         request = self._client.build_request(
-            "POST", self._endpoint, data=form, extensions={GENERATION: generation}
+            "POST",
+            self._address().token_endpoint,
+            data=form,
+            extensions={GENERATION: generation},
         )
         if self._prover is not None:
             self._prover.prove(request)

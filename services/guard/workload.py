@@ -72,8 +72,7 @@ class Workload:
         self._token_service = token_service.client
         self._tokens = TokenSource(
             self._token_service,
-            issuer=first.token_service.issuer,
-            token_endpoint=first.token_service.token_endpoint,
+            address=lambda: self.config.token_service,
             client_id=first.client_id,
             clock=clock,
             prover=self._prover,

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from services.config import TokenServiceAddress
 from services.guard.outbound import BoundTokenAuth
 from services.guard.token_source import HeldToken, TokenSource
 from services.wire.client import IdentityTransport
@@ -28,11 +29,16 @@ class Asking:
         """Return what `work` makes of a token source and the generation."""
         identity = self.caller.live(self.clock.seconds)
         transport = IdentityTransport(identity, self.callee.spiffe_id)
+        address = TokenServiceAddress(
+            issuer=ISSUER,
+            token_endpoint=f"{self.url}/token",
+            jwks_uri=f"{self.url}/jwks",
+            spiffe_id=str(self.callee.spiffe_id),
+        )
         async with httpx.AsyncClient(transport=transport, trust_env=False) as client:
             source = TokenSource(
                 client,
-                issuer=ISSUER,
-                token_endpoint=f"{self.url}/token",
+                address=lambda: address,
                 client_id=self.client_id,
                 clock=self.clock,
             )

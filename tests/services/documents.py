@@ -72,7 +72,6 @@ def token_service_document(**changes: Any) -> dict[str, Any]:
         "tls_minimum": "1.3",
         "issuer": ISSUER,
         "state": "/srv/token-service/state",
-        "token_lifetime": 300,
         "clients": {"storefront": client_document()},
     }
     return {**good, **changes}

@@ -37,7 +37,7 @@ SERVICE_MEMBERS = [
 ]
 TOKEN_SERVICE_MEMBERS = [
     "service instance trust_domain spiffe_id address port identity issuer state",
-    "token_lifetime clients clients.storefront.tls_client_auth",
+    "clients clients.storefront.tls_client_auth",
     "clients.storefront.audiences clients.storefront.lifetime",
     "clients.storefront.binding",
 ]
@@ -207,8 +207,6 @@ def test_an_impossible_value_of_a_service_is_refused(
     [
         ("issuer", "http://localhost:8440"),
         ("state", "state"),
-        ("token_lifetime", 0),
-        ("token_lifetime", 3601),
         ("clients.storefront.lifetime", 0),
         ("clients.storefront.lifetime", 3601),
         ("clients.storefront.lifetime", "5m"),

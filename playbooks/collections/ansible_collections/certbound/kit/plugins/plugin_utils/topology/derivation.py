@@ -160,7 +160,6 @@ def process_document(
             "kind": "token-service",
             "issuer": topology.issuer,
             "state": str(directory / "state"),
-            "token_lifetime": _seconds(topology.lifetimes.token),
             "clients": token_clients(topology),
         }
     own = topology.services[service]
