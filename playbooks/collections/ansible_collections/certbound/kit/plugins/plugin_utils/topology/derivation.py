@@ -203,6 +203,7 @@ def token_clients(topology: Topology) -> Json:
     }
     return own | {
         name: _client(topology, c.service, c.calls, c.lifetime, c.binding)
+        | {"format": c.format}
         for name, c in topology.clients.items()
     }
 

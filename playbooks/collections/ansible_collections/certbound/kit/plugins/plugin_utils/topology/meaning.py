@@ -116,6 +116,7 @@ def _client(name: str, client: dict[str, Any], lifetimes: Lifetimes) -> Client:
         name=name,
         service=client["service"],
         binding=client.get("binding", "certificate"),
+        format=client.get("format", "jwt"),
         lifetime=duration(lifetime) if lifetime else lifetimes.token,
         calls=_calls(client["calls"]),
     )

@@ -69,7 +69,8 @@ class Client:
 
     name: str
     service: str
-    binding: str  # certificate, or none: a bearer token
+    binding: str  # certificate, dpop, or none: a bearer token
+    format: str  # jwt, or opaque: a reference
     lifetime: timedelta
     calls: Calls
 
