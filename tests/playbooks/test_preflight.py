@@ -69,7 +69,7 @@ def test_free_port_is_no_fault(tmp_path: Path) -> None:
 
 
 def test_own_port_is_no_fault(tmp_path: Path) -> None:
-    """A port that a process of this very roll-out has is fine; of another, it is not."""
+    """A port that a process of this roll-out has is fine; of another, it is not."""
     listen = (
         "import signal, socket; server = socket.create_server(('127.0.0.1', 0));"
         "print(server.getsockname()[1], flush=True); signal.pause()"
