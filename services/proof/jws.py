@@ -17,8 +17,8 @@ from typing import Any, NewType
 
 from joserfc import jws
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, OKPKey, RSAKey
 
+from services.jwk import PublicKey
 from services.proof.errors import (
     MalformedTokenError,
     SignatureError,
@@ -33,7 +33,6 @@ _LONGEST = 8192  # characters; uvicorn's parsers allow far more in a header
 # The library's word for which algorithms, header members and sizes are taken.
 TOKENS = jws.JWSRegistry(algorithms=ALGORITHMS)
 
-VerificationKey = ECKey | OKPKey | RSAKey
 SignedClaims = NewType("SignedClaims", dict[str, Any])
 
 
@@ -93,9 +92,18 @@ def read(text: str, *, registry: jws.JWSRegistry = TOKENS) -> UnverifiedJws:
     return UnverifiedJws(text, header)
 
 
+def unverified_claims(token: UnverifiedJws) -> Mapping[str, Any]:
+    """Return what `token` claims, for who must know it to find the key.
+
+    Raises:
+        MalformedTokenError: the payload is no strict JSON object.
+    """
+    return _payload(_decoded(token.text.split(".")[1]))
+
+
 def verify(
     token: UnverifiedJws,
-    key: VerificationKey,
+    key: PublicKey,
     *,
     types: frozenset[str],
     registry: jws.JWSRegistry = TOKENS,
@@ -113,15 +121,49 @@ def verify(
         WrongTypeError: a JWT of another kind (RFC 8725, section 3.11).
         MalformedTokenError: the payload is no strict JSON object.
     """
-    try:
-        opened = jws.deserialize_compact(token.text, key, registry=registry)
-    except (JoseError, ValueError) as error:
-        raise SignatureError(f"signature: {type(error).__name__}") from None
+    payload = _signed_payload(token, key, registry)
+    check_type(token, types)
+    return SignedClaims(_payload(payload))
+
+
+def verify_untyped(
+    token: UnverifiedJws, key: PublicKey, *, registry: jws.JWSRegistry
+) -> SignedClaims:
+    """Return the claims of `token`, signed by `key` as whatever it says it is.
+
+    Only for kinds of JWT that may come without a type, and then never by a key that
+    signs another kind, too; if there is a type, `check_type` is the caller's to call.
+
+    Raises:
+        SignatureError: another algorithm than the key's, or a false signature.
+        MalformedTokenError: the payload is no strict JSON object.
+    """
+    return SignedClaims(_payload(_signed_payload(token, key, registry)))
+
+
+def check_type(token: UnverifiedJws, types: frozenset[str]) -> None:
+    """Return if `token` says to be one of `types`, written as `verify` wants them.
+
+    Raises:
+        WrongTypeError: it says nothing, or something else.
+    """
     kind = token.unverified_header.get("typ")
     if not isinstance(kind, str) or _short(kind) not in types:
         raise WrongTypeError(f"typ is {kind!r}, expected one of {sorted(types)}")
+
+
+def _signed_payload(
+    token: UnverifiedJws, key: PublicKey, registry: jws.JWSRegistry
+) -> bytes:
     try:
-        return SignedClaims(_strict_object(opened.payload))
+        return jws.deserialize_compact(token.text, key, registry=registry).payload
+    except (JoseError, ValueError) as error:
+        raise SignatureError(f"signature: {type(error).__name__}") from None
+
+
+def _payload(octets: bytes) -> dict[str, Any]:
+    try:
+        return _strict_object(octets)
     except (ValueError, RecursionError) as error:
         raise MalformedTokenError(f"payload: {type(error).__name__}") from None
 
