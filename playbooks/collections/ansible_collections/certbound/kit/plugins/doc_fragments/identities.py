@@ -33,4 +33,7 @@ options:
         description: The directory of the instance.
         type: path
         required: true
+      owner:
+        description: The user whose files these are; who runs the module unless said.
+        type: str
 """

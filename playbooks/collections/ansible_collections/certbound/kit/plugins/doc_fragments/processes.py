@@ -28,6 +28,9 @@ options:
         description: Where its configuration lies.
         type: path
         required: true
+      owner:
+        description: The user whose files these are; who runs the module unless said.
+        type: str
       document:
         description: What its configuration says.
         type: dict

@@ -12,6 +12,7 @@ IDENTITIES = {
         "dns_names": {"type": "list", "elements": "str", "required": True},
         "lifetime": {"type": "int", "required": True},
         "directory": {"type": "path", "required": True},
+        "owner": {"type": "str"},
     },
 }
 
@@ -24,6 +25,7 @@ PROCESSES = {
         "address": {"type": "str", "required": True},
         "port": {"type": "int", "required": True},
         "config": {"type": "path", "required": True},
+        "owner": {"type": "str"},
         "document": {"type": "dict", "required": True},
     },
 }
