@@ -36,7 +36,7 @@ test: $(DEV) ## Run all tests, or some: make test T=tests/pki
 	@.venv/bin/python -m pytest $(T)
 
 test-quick: $(DEV) ## Run the tests that take milliseconds
-	@.venv/bin/python -m pytest -m "not rollout and not lab" $(T)
+	@.venv/bin/python -m pytest -m "not rollout and not lab and not judges" $(T)
 
 check: $(DEV) ## Run the linters and the type checker
 	.venv/bin/ruff check .
