@@ -79,7 +79,8 @@ def drill(deployment: Path, project: Path, *, as_json: bool) -> None:
 
     from services.deployment import read_deployment
     from services.drill.drill import run_drill
-    from services.report import Observations, render
+    from services.report.observations import Observations
+    from services.report.tables import render
 
     with _refusals():
         result = run_drill(read_deployment(deployment, project))
@@ -91,12 +92,29 @@ def drill(deployment: Path, project: Path, *, as_json: bool) -> None:
 
 
 @main.command()
-def report() -> None:
-    """Read {"probe": ..., "drill": ...} on standard input; print the tables."""
-    from services.report import read_observations, render
+@click.option("--html", type=_FILE, help="Write a page for people here, too.")
+@click.option("--json", "kept", type=_FILE, help="Write all that was seen here, too.")
+def report(html: Path | None, kept: Path | None) -> None:
+    """Read {"probe": ..., "drill": ...} on standard input; print the tables.
+
+    The page also shows what the members "deployment" and "run" say.
+    """
+    from pki.clock import utc_now
+    from services.report.evidence import evidence, write
+    from services.report.observations import read_observations
+    from services.report.tables import render
+    from services.report.versions import versions
 
     with _refusals():
-        observed = read_observations(sys.stdin.buffer.read())
+        document, now = sys.stdin.buffer.read(), utc_now()
+        observed = read_observations(document)
+        made_by = versions(observed.run.ansible)
+        if kept is not None:
+            write(kept, evidence(document, now, made_by))
+        if html is not None:
+            from services.report.page import render_page  # needs the template engine
+
+            write(html, render_page(observed, now, made_by).encode())
     click.echo(render(observed))
 
 

@@ -14,7 +14,8 @@ from starlette.routing import Route
 
 from services.config import ConfigError
 from services.drill.drill import Result, run_drill
-from services.report import Observations, render
+from services.report.observations import Observations
+from services.report.tables import render
 from tests.services.deployed import Running
 from tests.services.mesh import Mesh, Serve
 

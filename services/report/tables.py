@@ -4,35 +4,16 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from io import StringIO
 
-import msgspec
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from services.config import ConfigError
 from services.drill.drill import Cell, Result
-from services.probe import Edge, Findings, Identity
+from services.probe import Edge, Identity
+from services.report.observations import Observations, cells_of
+from services.report.words import token_kind
 
 WIDTH = 124  # columns: serials and SPIFFE IDs are to stay on one line
-
-
-class Observations(msgspec.Struct, frozen=True, kw_only=True):
-    """What there is to show; whatever was not run is left out."""
-
-    probe: Findings | None = None
-    drill: Result | None = None
-
-
-def read_observations(document: bytes) -> Observations:
-    """Read the JSON form, as the commands `probe` and `drill` print it.
-
-    Raises:
-        ConfigError: it is not what those commands print.
-    """
-    try:
-        return msgspec.json.decode(document, type=Observations)
-    except msgspec.DecodeError as error:
-        raise ConfigError(f"observations: {error}") from None
 
 
 def render(observed: Observations) -> str:
@@ -86,15 +67,17 @@ def _edges(edges: Iterable[Edge]) -> Table:
 
 
 def _drill(drill: Result) -> Table:
+    kinds = [name for row in drill.rows[:1] for name, _ in cells_of(row)]
     table = _table(
         f"Drill: {drill.victim}'s tokens for {drill.target} are stolen, and used ...",
         "a token used ...",
-        "bearer token",
-        "certificate-bound token",
+        *map(token_kind, kinds),
         "",
     )
     for row in drill.rows:
-        table.add_row(row.tried, _cell(row.bearer), _cell(row.bound), _verdict(row.ok))
+        cells = dict(cells_of(row))
+        said = [_cell(cells[kind]) if kind in cells else "" for kind in kinds]
+        table.add_row(row.tried, *said, _verdict(row.ok))
     return table
 
 
