@@ -19,9 +19,15 @@ from ansible_collections.certbound.kit.plugins.modules.authority import (
 )
 from ansible_collections.certbound.kit.plugins.modules.identity_issue import issue
 from ansible_collections.certbound.kit.plugins.modules.identity_request import request
+from ansible_collections.certbound.kit.plugins.plugin_utils.passphrases import (
+    ISSUING,
+    ROOT,
+    ensure,
+)
 
 PROJECT = Path(__file__).parents[2]
 DAY = 86400
+PASSPHRASES = (ROOT, ISSUING)
 SPIFFE_ID = "spiffe://shop.internal/service/orders"
 
 
@@ -44,6 +50,7 @@ class Enrolling:
             "dns_names": self.dns_names,
             "lifetime": self.lifetime,
             "directory": str(self.root / "services" / "orders"),
+            "owner": None,
         }
 
     @property
@@ -54,16 +61,13 @@ class Enrolling:
     @property
     def ca(self) -> dict[str, Any]:
         """The parameters of the modules that ask the CA."""
-        names = ("identity", "directory")
+        names = ("identity", "directory", "owner")
         named = {k: v for k, v in self.identity.items() if k not in names}
         return {
             "command": [sys.executable, "-m", "pki"],
             "chdir": str(PROJECT),
             "directory": str(self.root / "ca"),
-            "root_passphrase_file": str(self.root / "secrets" / "root-passphrase"),
-            "issuing_passphrase_file": str(
-                self.root / "secrets" / "issuing-passphrase"
-            ),
+            **self._held(),
             "run_id": "test",
             "policy": {
                 "trust_domain": "shop.internal",
@@ -73,9 +77,25 @@ class Enrolling:
             },
         }
 
+    def passphrase_file(self, name: str) -> Path:
+        """Where the controller keeps a passphrase."""
+        return self.root / "secrets" / name.replace("_", "-")
+
+    def _held(self) -> dict[str, str | None]:
+        files = {name: self.passphrase_file(name) for name in PASSPHRASES}
+        return {
+            name: file.read_text().strip() if file.exists() else None
+            for name, file in files.items()
+        }
+
     def found(self, *, check: bool = False) -> dict[str, Any]:
-        """Have a CA."""
-        return ensure_authority(self.ca, check=check)
+        """Have a CA: ask, and again with the passphrases if it wants them."""
+        answer = ensure_authority(self.ca, check=check)
+        if wanting := answer.get("wanting"):
+            for name in PASSPHRASES:
+                ensure(str(self.passphrase_file(name)), sealed=wanting[name])
+            answer = ensure_authority(self.ca, check=check)
+        return answer
 
     def ask(
         self, *, check: bool = False, renew_before: int = 8 * 3600, root: str = ""

@@ -23,6 +23,9 @@ from ansible_collections.certbound.kit.plugins.modules import (
     identity_issue,
     identity_request,
 )
+from ansible_collections.certbound.kit.plugins.plugin_utils.passphrases import (
+    PassphraseError,
+)
 
 from tests.playbooks.enrolling import DAY, Enrolling, open_files
 
@@ -149,15 +152,16 @@ def test_ca_refuses_other_names(enrolled: Enrolling) -> None:
 
 def test_lost_passphrase_is_not_replaced(enrolled: Enrolling) -> None:
     """If the passphrase of a sealed key is gone, none is made up for it."""
-    Path(enrolled.ca["issuing_passphrase_file"]).unlink()
+    enrolled.passphrase_file("issuing_passphrase").unlink()
     (enrolled.root / "ca" / "issuing.pem").unlink()
-    with pytest.raises(authority.LostPassphraseError, match="restore it"):
+    with pytest.raises(PassphraseError, match="restore it"):
         enrolled.found()
 
 
 def test_wrong_passphrase_is_said_in_a_sentence(enrolled: Enrolling) -> None:
     """A passphrase that does not open the key fails the task with the CA's words."""
-    Path(enrolled.ca["issuing_passphrase_file"]).write_text("something else entirely")
+    file = enrolled.passphrase_file("issuing_passphrase")
+    file.write_text("something else entirely")
     asked = enrolled.ask(renew_before=2 * DAY)
     with pytest.raises(PkiCommandError) as caught:
         enrolled.sign(asked)
@@ -167,8 +171,7 @@ def test_wrong_passphrase_is_said_in_a_sentence(enrolled: Enrolling) -> None:
 
 def test_passphrases_are_long_and_differ(enrolled: Enrolling) -> None:
     """Each key is sealed under a random passphrase of its own."""
-    root = Path(enrolled.ca["root_passphrase_file"]).read_text().strip()
-    issuing = Path(enrolled.ca["issuing_passphrase_file"]).read_text().strip()
+    root, issuing = enrolled.ca["root_passphrase"], enrolled.ca["issuing_passphrase"]
     assert root != issuing
     assert min(len(root), len(issuing)) >= 43  # 32 bytes in base64url
 

@@ -15,6 +15,7 @@ from ansible_collections.certbound.kit.plugins.modules.preflight import (
     openssl_faults,
     port_faults,
     python_faults,
+    socket_faults,
 )
 
 NOW = 1795369000  # November 2026
@@ -150,7 +151,7 @@ def test_unwritable_directory_is_said(
 
 def test_long_socket_path_is_said(tmp_path: Path) -> None:
     """A socket's path has an end that a file's has not."""
-    (fault,) = directory_faults(str(tmp_path / ("x" * 108)))
+    (fault,) = socket_faults(str(tmp_path / ("x" * 108)))
     assert "/run/supervisor.sock is longer than 10" in fault
 
 

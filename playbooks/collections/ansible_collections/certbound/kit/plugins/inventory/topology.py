@@ -35,11 +35,29 @@ options:
         run there, and the paths in C(deployment.json) are relative to it.
     type: str
     required: true
-  process_manager:
-    description: What keeps the processes alive.
+  controller_root:
+    description:
+      - The directory on the controller for what stays there, relative to the inventory
+        file - the passphrases of the CA's keys and C(deployment.json). It is O(root)
+        unless said, which is right where the hosts are the controller.
     type: str
-    choices: [supervisor]
+  process_manager:
+    description:
+      - What keeps the processes alive. With C(systemd) each instance has a user of its
+        own and hosts get releases; with C(supervisor) all is one user's, and processes
+        run the code that is on the host.
+    type: str
+    choices: [supervisor, systemd]
     default: supervisor
+  releases:
+    description: With C(systemd), the directory of releases on each host.
+    type: str
+    default: /opt/certbound
+  targets:
+    description: With C(systemd), the kinds of hosts that releases are made for.
+    type: list
+    elements: str
+    default: [cp311-x86_64, cp313-x86_64]
   vars:
     description: Variables of all hosts, such as the connection and the interpreter.
     type: dict
@@ -78,6 +96,9 @@ from ansible_collections.certbound.kit.plugins.plugin_utils.topology.shape impor
     check_shape,
 )
 
+# Groups; a host may well be called ca.
+_AUTHORITY = "certificate_authority"
+_WORKLOADS = "workloads"  # the group of hosts that run anything at all
 _EXIT_UNREADABLE = 4  # as Ansible's own for a file that cannot be parsed
 
 
@@ -112,8 +133,12 @@ class InventoryModule(BaseInventoryPlugin):
         places = derivation.Places(
             project=PurePosixPath(self._place(base, "project")),
             root=PurePosixPath(self._place(base, "root")),
+            own_users=self.get_option("process_manager") == "systemd",
         )
-        self._add_common(topology, places)
+        controller = places.root
+        if self.get_option("controller_root"):
+            controller = PurePosixPath(self._place(base, "controller_root"))
+        self._add_common(topology, places, controller)
         for host in topology.hosts:
             self._add_host(topology, host, places)
 
@@ -123,36 +148,62 @@ class InventoryModule(BaseInventoryPlugin):
             return Path(os.path.normpath(base / self.get_option(option)))
         return Path(chosen).absolute()
 
-    def _add_common(self, topology: Topology, places: derivation.Places) -> None:
+    def _add_common(
+        self,
+        topology: Topology,
+        places: derivation.Places,
+        controller: PurePosixPath,
+    ) -> None:
         self.inventory.add_group("certbound")
         common = {
+            **self._of_releases(places),
             **self.get_option("vars"),
             "certbound_project": str(places.project),
             "certbound_root": str(places.root),
+            "certbound_secrets": str(controller / "secrets"),
             "certbound_process_manager": self.get_option("process_manager"),
             "certbound_renew_before": int(
                 topology.lifetimes.renew_before.total_seconds()
             ),
             "certbound_ca_policy": derivation.ca_policy(topology),
-            "certbound_deployment_file": str(places.root / "deployment.json"),
+            "certbound_deployment_file": str(controller / "deployment.json"),
             "certbound_deployment": derivation.deployment(topology, places),
         }
         for name, value in common.items():
             self.inventory.set_variable("certbound", name, value)
-        for group in ("ca", TOKEN_SERVICE, *topology.services):
+        for group in (_AUTHORITY, _WORKLOADS, TOKEN_SERVICE, *topology.services):
             self.inventory.add_group(group_of(group))
             self.inventory.add_child("certbound", group_of(group))
+
+    def _of_releases(self, places: derivation.Places) -> dict[str, Any]:
+        """Return where hosts find the kit: in its project, or in a release."""
+        if not places.own_users:
+            return {"certbound_chdir": str(places.project)}
+        releases = self.get_option("releases")
+        python = f"{releases}/current/bin/python"
+        user = derivation.user_of("ca")
+        as_user = [f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+        return {
+            "certbound_chdir": "/",
+            "certbound_releases": releases,
+            "certbound_targets": self.get_option("targets"),
+            "certbound_python": python,
+            # Root becomes the CA's user; what is then run is root's and read-only.
+            "certbound_ca_command": ["setpriv", *as_user, python, "-I", "-m", "pki"],
+        }
 
     def _add_host(
         self, topology: Topology, host: str, places: derivation.Places
     ) -> None:
         self.inventory.add_host(host, "certbound")
         if host == topology.ca_host:
-            self.inventory.add_host(host, "ca")
+            self.inventory.add_host(host, _AUTHORITY)
         for service in derivation.instances_on(topology, host):
+            self.inventory.add_host(host, _WORKLOADS)
             self.inventory.add_host(host, group_of(service))
         facts = {
             "certbound_address": topology.hosts[host].address,
+            "certbound_accounts": derivation.accounts(topology, host, places),
             "certbound_identities": derivation.identities(topology, host, places),
             "certbound_processes": derivation.processes(topology, host, places),
         }
@@ -179,6 +230,6 @@ def load(path: Path) -> Topology:
 
 def group_of(name: str) -> str:
     """Return the group of a service: no hyphen, and not the name of a host."""
-    if name in {"ca", TOKEN_SERVICE}:
+    if name in {_AUTHORITY, _WORKLOADS, TOKEN_SERVICE}:
         return name.replace("-", "_")
     return f"service_{name.replace('-', '_')}"

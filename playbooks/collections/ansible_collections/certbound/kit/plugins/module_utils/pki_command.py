@@ -26,16 +26,15 @@ def run_pki(
 ) -> dict[str, Any]:
     """Return the answer of `command` to `document` on its standard input.
 
-    `passphrases` maps options (`--issuing-passphrase-fd`) to the files that hold what
-    is to be sent.
+    `passphrases` maps options (`--issuing-passphrase-fd`) to what is to be sent.
 
     Raises:
         PkiCommandError: it cannot be run or refused.
     """
     pipes: list[int] = []
     try:
-        for option, file in (passphrases or {}).items():
-            reader = _pipe_of(file)
+        for option, passphrase in (passphrases or {}).items():
+            reader = _pipe_of(passphrase)
             pipes.append(reader)
             arguments = [*arguments, option, str(reader)]
         done = subprocess.run(
@@ -55,13 +54,16 @@ def run_pki(
     return _answer(done.returncode, done.stdout, done.stderr)
 
 
-def _pipe_of(file: str) -> int:
-    """Return the reading end of a pipe that holds what `file` says."""
-    with open(file, "rb") as secret:
-        content = secret.read().strip()
+def is_there(command: list[str]) -> bool:
+    """Return whether every program that `command` names by its path is there."""
+    return all(os.path.exists(word) for word in command if os.path.isabs(word))
+
+
+def _pipe_of(passphrase: str) -> int:
+    """Return the reading end of a pipe that holds `passphrase`."""
     reader, writer = os.pipe()
     # A passphrase is far shorter than what a pipe holds, so this cannot block.
-    os.write(writer, content)
+    os.write(writer, passphrase.encode())
     os.close(writer)
     return reader
 

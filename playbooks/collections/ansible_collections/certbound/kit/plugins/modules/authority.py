@@ -12,8 +12,11 @@ author: The Certbound authors (@certbound)
 description:
   - Has C(python -m pki init) make what is missing of a root, an issuing CA and a
     ledger, and sets the issuing policy. A key that exists is never replaced.
-  - Makes the passphrases that seal the CA's keys, at random, if there are no keys
-    yet. They reach the command through a pipe and are neither printed nor returned.
+  - The passphrases that seal the CA's keys lie in files on the controller, plain or
+    encrypted by Ansible Vault; if there are neither files nor keys yet, they are made
+    at random. The action of the same name hands them over only if something is to be
+    made; they travel inside the connection, reach the command through a pipe, and are
+    neither stored on the CA's host nor printed nor returned.
 extends_documentation_fragment: [ansible.builtin.action_common_attributes]
 attributes:
   check_mode:
@@ -38,13 +41,18 @@ options:
     type: path
     required: true
   root_passphrase_file:
-    description: The file that holds, or will hold, the passphrase of the root's key.
+    description: The file on the controller that holds, or will hold, the passphrase of
+      the root's key. Read by the action.
     type: path
-    required: true
   issuing_passphrase_file:
     description: The same for the key of the issuing CA.
     type: path
-    required: true
+  root_passphrase:
+    description: Given by the action.
+    type: str
+  issuing_passphrase:
+    description: Given by the action.
+    type: str
   policy:
     description: What the CA may sign, as C(python -m pki init) reads it.
     type: dict
@@ -57,8 +65,8 @@ EXAMPLES = r"""
     command: ["{{ ansible_playbook_python }}", "-m", "pki"]
     chdir: "{{ certbound_project }}"
     directory: "{{ certbound_root }}/ca"
-    root_passphrase_file: "{{ certbound_root }}/secrets/root-passphrase"
-    issuing_passphrase_file: "{{ certbound_root }}/secrets/issuing-passphrase"
+    root_passphrase_file: "{{ certbound_secrets }}/root-passphrase"
+    issuing_passphrase_file: "{{ certbound_secrets }}/issuing-passphrase"
     policy: "{{ certbound_ca_policy }}"
 """
 
@@ -83,56 +91,30 @@ issuing:
 """
 
 import os
-import secrets
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.certbound.kit.plugins.module_utils.files import (
-    create_private,
-    ensure_private_directory,
-    ensure_private_file,
-)
 from ansible_collections.certbound.kit.plugins.module_utils.pki_command import (
     PkiCommandError,
+    is_there,
     run_pki,
 )
 
 _SEALED = {
-    "root_passphrase_file": "root.key.sealed",
-    "issuing_passphrase_file": "issuing.key.sealed",
+    "root_passphrase": "root.key.sealed",
+    "issuing_passphrase": "issuing.key.sealed",
 }
-
-
-class LostPassphraseError(Exception):
-    """A sealed key is there, and what would open it is not."""
-
-
-def ensure_passphrases(params: dict[str, Any]) -> bool:
-    """Make the passphrases that are missing; return whether any was.
-
-    Raises:
-        LostPassphraseError: one is missing whose key has been sealed already.
-    """
-    changed = False
-    for option, sealed in _SEALED.items():
-        file = params[option]
-        key = os.path.join(params["directory"], sealed)
-        changed |= ensure_private_directory(os.path.dirname(file))
-        if os.path.exists(file):
-            changed |= ensure_private_file(file)
-        elif os.path.exists(key):
-            raise LostPassphraseError(
-                f"{file} is missing, which alone opens {key}: restore it, "
-                "or move the CA's directory away to begin with a new one"
-            )
-        else:
-            create_private(file, secrets.token_urlsafe(32) + "\n")
-            changed = True
-    return changed
+_EVERYTHING = ["ledger", "root", "issuing CA", "policy"]
 
 
 def ensure_authority(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
-    """Return what `pki init` answers; in check mode it only looks."""
+    """Return what `pki init` answers; in check mode it only looks.
+
+    What needs passphrases is not done without them: the answer then says, under
+    `wanting`, which of them have sealed a key already.
+    """
+    if check and not is_there(params["command"]):  # a host with nothing on it yet
+        return {"changed": True, "created": _EVERYTHING, "policy_changed": True}
     arguments = ["init", "--directory", params["directory"]]
     foreseen = run_pki(
         params["command"],
@@ -142,15 +124,20 @@ def ensure_authority(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
     )
     if check or not foreseen["changed"]:
         return foreseen
-    ensure_passphrases(params)
+    if not all(params[name] for name in _SEALED):
+        directory = params["directory"]
+        sealed = {
+            n: os.path.exists(os.path.join(directory, f)) for n, f in _SEALED.items()
+        }
+        return {**foreseen, "wanting": sealed}
     return run_pki(
         params["command"],
         arguments,
         chdir=params["chdir"],
         document=params["policy"],
         passphrases={
-            "--root-passphrase-fd": params["root_passphrase_file"],
-            "--issuing-passphrase-fd": params["issuing_passphrase_file"],
+            "--root-passphrase-fd": params["root_passphrase"],
+            "--issuing-passphrase-fd": params["issuing_passphrase"],
         },
     )
 
@@ -174,24 +161,18 @@ def main() -> None:
             "command": {"type": "list", "elements": "str", "required": True},
             "chdir": {"type": "path", "required": True},
             "directory": {"type": "path", "required": True},
-            # Paths, not secrets: what they hold never becomes a parameter.
-            "root_passphrase_file": {
-                "type": "path",
-                "required": True,
-                "no_log": False,
-            },
-            "issuing_passphrase_file": {
-                "type": "path",
-                "required": True,
-                "no_log": False,
-            },
+            # Paths on the controller, for the action; not what they hold.
+            "root_passphrase_file": {"type": "path", "no_log": False},
+            "issuing_passphrase_file": {"type": "path", "no_log": False},
+            "root_passphrase": {"type": "str", "no_log": True},
+            "issuing_passphrase": {"type": "str", "no_log": True},
             "policy": {"type": "dict", "required": True},
         },
         supports_check_mode=True,
     )
     try:
         answer = ensure_authority(module.params, check=module.check_mode)
-    except (PkiCommandError, LostPassphraseError) as error:
+    except PkiCommandError as error:
         module.fail_json(msg=f"certificate authority: {error}")
     module.exit_json(**answer, diff=difference(answer))
 

@@ -44,6 +44,10 @@ options:
     description: How many old generations stay.
     type: int
     default: 3
+  checkpoint:
+    description: A file that keeps what was in place before, until the new is known to
+      be served (M(certbound.kit.served)) or taken back (M(certbound.kit.revert)).
+    type: path
 """
 
 EXAMPLES = r"""
@@ -53,6 +57,7 @@ EXAMPLES = r"""
     verdicts: "{{ certbound_issue.results }}"
     trust_bundle: "{{ certbound_issue.trust_bundle }}"
     processes: "{{ certbound_processes }}"
+    checkpoint: "{{ certbound_root }}/checkpoint.json"
 """
 
 RETURN = r"""
@@ -90,6 +95,9 @@ from ansible_collections.certbound.kit.plugins.module_utils.arguments import (
     IDENTITIES,
     PROCESSES,
 )
+from ansible_collections.certbound.kit.plugins.module_utils.checkpoint import (
+    remember_identities,
+)
 from ansible_collections.certbound.kit.plugins.module_utils.files import (
     ensure_private_directory,
     ensure_private_file,
@@ -102,6 +110,10 @@ from ansible_collections.certbound.kit.plugins.module_utils.generation import (
     install,
 )
 from ansible_collections.certbound.kit.plugins.module_utils.openssl import OpensslError
+from ansible_collections.certbound.kit.plugins.module_utils.owner import (
+    NoSuchUserError,
+    acting_as,
+)
 
 
 def configure(process: dict[str, Any], *, check_only: bool) -> tuple[str, str]:
@@ -119,33 +131,59 @@ def configure(process: dict[str, Any], *, check_only: bool) -> tuple[str, str]:
     return present, wanted
 
 
+def due(params: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Return this host's identities that the CA has answered, with the answers."""
+    own = {identity["identity"]: identity for identity in params["identities"]}
+    return [
+        (own[verdict["identity"]], verdict)
+        for verdict in params["verdicts"]
+        if verdict["identity"] in own and verdict["verdict"] != "refused"
+    ]
+
+
 def install_all(
     params: dict[str, Any], *, check_only: bool
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Install every verdict that is this host's; return entries and refusals."""
-    own = {identity["identity"]: identity for identity in params["identities"]}
     installed, refused = [], []
-    for verdict in params["verdicts"]:
-        identity = own.get(verdict["identity"])
-        if identity is None or verdict["verdict"] == "refused":
+    for identity, verdict in due(params):
+        try:
+            with acting_as(identity["owner"], check=check_only):
+                entry = {
+                    "identity": identity["identity"],
+                    "old_serial": current_serial(identity),
+                    "serial": None,
+                    "not_after": None,
+                }
+                if not check_only:
+                    new = install(
+                        identity, verdict, params["trust_bundle"], keep=params["keep"]
+                    )
+                    entry.update(serial=new.serial, not_after=verdict["not_after"])
+        except (NotInstalledError, NoSuchUserError, OpensslError, OSError) as error:
+            refused.append("{}: {}".format(identity["identity"], error))
             continue
-        entry = {
-            "identity": identity["identity"],
-            "old_serial": current_serial(identity),
-            "serial": None,
-            "not_after": None,
-        }
-        if not check_only:
-            try:
-                new = install(
-                    identity, verdict, params["trust_bundle"], keep=params["keep"]
-                )
-            except (NotInstalledError, OpensslError, OSError) as error:
-                refused.append("{}: {}".format(identity["identity"], error))
-                continue
-            entry.update(serial=new.serial, not_after=verdict["not_after"])
         installed.append(entry)
     return installed, refused
+
+
+def configure_all(
+    params: dict[str, Any], *, check_only: bool
+) -> tuple[list[dict[str, str]], list[str], list[str]]:
+    """Write every configuration; return differences, names changed, and refusals."""
+    diffs, configured, refused = [], [], []
+    for one in params["processes"]:
+        try:
+            with acting_as(one["owner"], check=check_only):
+                before, after = configure(one, check_only=check_only)
+        except (NoSuchUserError, OSError) as error:
+            refused.append("{}: {}".format(one["config"], error))
+            continue
+        if before != after:
+            configured.append(one["name"])
+            header = {"before_header": one["config"], "after_header": one["config"]}
+            diffs.append(dict(header, before=before, after=after))
+    return diffs, configured, refused
 
 
 def difference(entries: list[dict[str, Any]]) -> dict[str, str]:
@@ -174,27 +212,29 @@ def main() -> None:
             "trust_bundle": {"type": "str"},
             "processes": PROCESSES,
             "keep": {"type": "int", "default": 3},
+            "checkpoint": {"type": "path"},
         },
         supports_check_mode=True,
     )
     os.umask(0o077)
-    installed, refused = install_all(module.params, check_only=module.check_mode)
-    diffs, configured = [difference(installed)], []
-    for one in module.params["processes"]:
-        before, after = configure(one, check_only=module.check_mode)
-        if before != after:
-            configured.append(one["name"])
-            header = {"before_header": one["config"], "after_header": one["config"]}
-            diffs.append(dict(header, before=before, after=after))
-    if refused:
+    params, check = module.params, module.check_mode
+    _, foreseen, _ = configure_all(params, check_only=True)
+    if params["checkpoint"] and not check and (due(params) or foreseen):
+        try:
+            remember_identities(params["checkpoint"], params["processes"])
+        except OSError as error:
+            module.fail_json(msg=f"not installed: {params['checkpoint']}: {error}")
+    installed, refused = install_all(params, check_only=check)
+    diffs, configured, unwritten = configure_all(params, check_only=check)
+    if refused or unwritten:
         module.fail_json(
-            msg="not installed: " + "; ".join(refused), installed=installed
+            msg="not installed: " + "; ".join(refused + unwritten), installed=installed
         )
     module.exit_json(
         changed=bool(installed or configured),
         installed=installed,
         configured=configured,
-        diff=diffs,
+        diff=[difference(installed), *diffs],
     )
 
 

@@ -41,9 +41,12 @@ options:
     type: path
     required: true
   issuing_passphrase_file:
-    description: The file that holds the passphrase of the issuing CA's key.
+    description: The file on the controller that holds the passphrase of the issuing
+      CA's key, plain or encrypted by Ansible Vault. Read by the action of this name.
     type: path
-    required: true
+  issuing_passphrase:
+    description: Given by the action.
+    type: str
   run_id:
     description: A name of this roll-out, for the ledger.
     type: str
@@ -85,11 +88,11 @@ EXAMPLES = r"""
     command: ["{{ ansible_playbook_python }}", "-m", "pki"]
     chdir: "{{ certbound_project }}"
     directory: "{{ certbound_root }}/ca"
-    issuing_passphrase_file: "{{ certbound_root }}/secrets/issuing-passphrase"
+    issuing_passphrase_file: "{{ certbound_secrets }}/issuing-passphrase"
     run_id: "2026-11-22T17:35:16Z"
     requests: "{{ certbound_pending }}"
   run_once: true
-  delegate_to: "{{ groups['ca'] | first }}"
+  delegate_to: "{{ groups['certificate_authority'] | first }}"
 """
 
 RETURN = r"""
@@ -138,7 +141,7 @@ def issue(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
     asked = [request for request in params["requests"] if request["csr"]]
     unasked = [request for request in params["requests"] if not request["csr"]]
     # In check mode the CA may be as imaginary as the keys.
-    absent = not os.path.isdir(params["directory"])
+    absent = not os.path.exists(os.path.join(params["directory"], "issuing.pem"))
     if not check and unasked:
         names = ", ".join(request["identity"] for request in unasked)
         raise PkiCommandError(f"there is no request for {names}")
@@ -181,7 +184,7 @@ def _ask(
         },
         passphrases={}
         if check
-        else {"--issuing-passphrase-fd": params["issuing_passphrase_file"]},
+        else {"--issuing-passphrase-fd": params["issuing_passphrase"]},
     )
 
 
@@ -218,11 +221,9 @@ def main() -> None:
             "command": {"type": "list", "elements": "str", "required": True},
             "chdir": {"type": "path", "required": True},
             "directory": {"type": "path", "required": True},
-            "issuing_passphrase_file": {
-                "type": "path",
-                "required": True,
-                "no_log": False,  # a path, not what it holds
-            },
+            # A path on the controller, for the action; not what it holds.
+            "issuing_passphrase_file": {"type": "path", "no_log": False},
+            "issuing_passphrase": {"type": "str", "no_log": True},
             "run_id": {"type": "str", "required": True},
             "requests": {
                 "type": "list",

@@ -104,6 +104,10 @@ from ansible_collections.certbound.kit.plugins.module_utils.openssl import (
     public_key_of_key,
     read_request,
 )
+from ansible_collections.certbound.kit.plugins.module_utils.owner import (
+    NoSuchUserError,
+    acting_as,
+)
 
 
 class Pending(NamedTuple):
@@ -220,13 +224,14 @@ def main() -> None:
     results = []
     for wanted in module.params["identities"]:
         try:
-            result = request(
-                wanted,
-                renew_before=module.params["renew_before"],
-                trusted=module.params["trusted_roots"],
-                check=module.check_mode,
-            )
-        except (OpensslError, OSError) as error:
+            with acting_as(wanted["owner"], check=module.check_mode):
+                result = request(
+                    wanted,
+                    renew_before=module.params["renew_before"],
+                    trusted=module.params["trusted_roots"],
+                    check=module.check_mode,
+                )
+        except (OpensslError, NoSuchUserError, OSError) as error:
             module.fail_json(msg="{}: {}".format(wanted["identity"], error))
         results.append(result)
     diff = difference(results)

@@ -10,8 +10,8 @@ short_description: Check a host before anything on it is touched
 version_added: 0.1.0
 author: The Certbound authors (@certbound)
 description:
-  - Looks for C(openssl), the version of Python, free ports, a directory to write to, a
-    short enough path for the process manager's socket, and a sane clock.
+  - Looks for C(openssl), the version of Python, free ports, a directory to write to
+    with space in it, what the process manager needs, and a sane clock.
   - Says every fault in one sentence, all in one failure. Changes nothing.
 extends_documentation_fragment:
   - ansible.builtin.action_common_attributes
@@ -29,6 +29,16 @@ options:
     description: The directory under which everything is made.
     type: path
     required: true
+  manager:
+    description: What is to keep the processes alive.
+    type: str
+    choices: [supervisor, systemd]
+    default: supervisor
+  targets:
+    description: With systemd, the kinds of hosts that there are releases for.
+    type: list
+    elements: str
+    default: []
   python:
     description: The lowest version of Python, such as C(3.11).
     type: str
@@ -50,6 +60,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+target:
+  description: What kind of host this is, as releases are named.
+  type: str
+  returned: success
 msg:
   description: What is in the way, one sentence each.
   type: str
@@ -57,6 +71,7 @@ msg:
 """
 
 import errno
+import importlib.util
 import os
 import re
 import shutil
@@ -73,9 +88,11 @@ from ansible_collections.certbound.kit.plugins.module_utils.processes import (
     holder_of,
 )
 from ansible_collections.certbound.kit.plugins.module_utils.supervisor import Places
+from ansible_collections.certbound.kit.plugins.module_utils.units import present_units
 
 # sun_path holds 104 bytes on macOS and 108 on Linux, one of them a closing zero.
 _LONGEST_SOCKET = 103 if sys.platform == "darwin" else 107
+_LEAST_SPACE = 16 * 2**20  # bytes: keys, configurations and a journal that goes on
 # A clock before this kit existed has lost its battery.
 _EARLIEST = 1767225600  # 2026-01-01T00:00:00Z
 
@@ -85,11 +102,35 @@ def faults(params: dict[str, Any]) -> Iterator[str]:
     yield from python_faults(params["python"], sys.version_info[:3])
     yield from openssl_faults()
     yield from directory_faults(params["root"])
+    if params["manager"] == "systemd":
+        yield from systemd_faults(params["targets"])
+    else:
+        yield from socket_faults(params["root"])
     yield from clock_faults(
         int(time.time()), params["controller_time"], params["clock_tolerance"]
     )
     for process in params["processes"]:
         yield from port_faults(process, params["root"])
+
+
+def target() -> str:
+    """Return what kind of host this is: its Python and its machine."""
+    return f"cp{sys.version_info[0]}{sys.version_info[1]}-{os.uname().machine}"
+
+
+def systemd_faults(targets: list[str]) -> Iterator[str]:
+    """Yield a fault if units could not be made here, or releases not installed."""
+    if not os.path.isdir("/run/systemd/system"):
+        yield "this host is not run by systemd, which is to run the services"
+    if os.geteuid() != 0:
+        yield "units are made by root: set ansible_become"
+    if target() not in targets:
+        yield (
+            f"there is no release for {target()}, only for {', '.join(targets)}: "
+            "add it to targets: in the inventory"
+        )
+    if importlib.util.find_spec("venv") is None:
+        yield f"{sys.executable} comes without its venv module"
 
 
 def python_faults(lowest: str, found: tuple[int, ...]) -> Iterator[str]:
@@ -124,6 +165,17 @@ def directory_faults(root: str) -> Iterator[str]:
         yield f"{existing} is no directory, {purpose}"
     elif not os.access(existing, os.W_OK | os.X_OK):
         yield f"{existing} cannot be written by this user, {purpose}"
+    else:
+        free = os.statvfs(existing)
+        if free.f_bavail * free.f_frsize < _LEAST_SPACE:
+            yield (
+                f"the disk of {existing} has {free.f_bavail * free.f_frsize >> 20} MiB "
+                f"left, at least {_LEAST_SPACE >> 20} are needed"
+            )
+
+
+def socket_faults(root: str) -> Iterator[str]:
+    """Yield a fault if the process manager's socket could not be made."""
     path = Places(root).socket
     if len(os.fsencode(path)) > _LONGEST_SOCKET:
         yield (
@@ -159,12 +211,19 @@ def port_faults(process: dict[str, Any], root: str) -> Iterator[str]:
     elif fault.errno != errno.EADDRINUSE:
         yield f"{where} cannot be used: {fault.strerror}"
     else:
-        yield from _taken(where, holder_of(port), root)
+        listens = "ListenStream={}:{}\n".format(
+            f"[{address}]" if ":" in address else address, port
+        )
+        yield from _taken(where, holder_of(port), root, listens)
 
 
-def _taken(where: str, holder: Process | None, root: str) -> Iterator[str]:
+def _taken(
+    where: str, holder: Process | None, root: str, listens: str
+) -> Iterator[str]:
     if holder is None:
         yield f"{where} is taken by a process of another user"
+    elif holder.pid == 1 and listens in "".join(present_units().values()):
+        return  # systemd listens for a unit of ours
     elif not any(word.startswith(root + os.sep) for word in holder.arguments):
         yield f"{where} is taken by pid {holder.pid} ({holder.name})"
 
@@ -174,6 +233,12 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "root": {"type": "path", "required": True},
+            "manager": {
+                "type": "str",
+                "choices": ["supervisor", "systemd"],
+                "default": "supervisor",
+            },
+            "targets": {"type": "list", "elements": "str", "default": []},
             "python": {"type": "str", "default": "3.8"},
             "controller_time": {"type": "int"},
             "clock_tolerance": {"type": "int", "default": 120},
@@ -184,7 +249,7 @@ def main() -> None:
     found: list[str] = list(faults(module.params))
     if found:
         module.fail_json(msg="; ".join(found))
-    module.exit_json(changed=False)
+    module.exit_json(changed=False, target=target())
 
 
 if __name__ == "__main__":

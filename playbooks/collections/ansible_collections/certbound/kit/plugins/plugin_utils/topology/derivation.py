@@ -309,7 +309,7 @@ def _port(topology: Topology, service: str) -> int:
 
 
 def _url(topology: Topology, service: Service) -> str:
-    """Return where callers find a service: one of several hosts by the service's name."""
+    """Return where callers find a service: on several hosts, by its own name."""
     if len(service.hosts) > 1:
         name = f"{service.name}.{topology.dns_domain}"
     else:
