@@ -13,6 +13,7 @@
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Protocol
 
 from starlette.types import Scope
 
@@ -20,6 +21,7 @@ from services.guard.credentials import DPOP, Credentials, credentials
 from services.guard.decision import decide
 from services.guard.errors import DpopNotTakenError, UnusableCertificateError
 from services.guard.grant import Grant
+from services.guard.replays import Replays
 from services.guard.workload import Workload
 from services.proof import jws
 from services.proof.dpop import DpopProof, verify_proof
@@ -39,6 +41,22 @@ class Case:
     next_nonce: str | None = None  # for the answer, if the caller uses DPoP
 
 
+class Site(Protocol):
+    """Where a request arrives, as far as it matters to who sent it."""
+
+    @property
+    def trust_domain(self) -> str:
+        """The domain that every caller's name must belong to."""
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The roots by which callers reach this place, for DPoP proofs."""
+
+    @property
+    def replays(self) -> Replays | None:
+        """The memory of proofs, if there is one."""
+
+
 async def judge(case: Case, workload: Workload) -> Grant:
     """Return the grant that the request has, and note in `case` what is learnt.
 
@@ -47,8 +65,8 @@ async def judge(case: Case, workload: Workload) -> Grant:
     """
     brought = credentials(case.scope["headers"], case.scope["query_string"])  # 1
     case.scheme, case.unverified_token = brought.scheme, brought.unverified_token
-    peer = case.peer = _peer(case, workload)  # 2
-    proof = await _proof(case, brought, workload)  # 3
+    peer = case.peer = sender(case, workload)  # 2
+    proof = await proof_of(case, brought, workload)  # 3
     token = jws.parse(brought.unverified_token)
     key = await workload.keys.key(token.key_id)  # 4
     grant = decide(  # 5
@@ -61,28 +79,41 @@ async def judge(case: Case, workload: Workload) -> Grant:
     return grant
 
 
-def _peer(case: Case, workload: Workload) -> Peer:
+def sender(case: Case, site: Site) -> Peer:
+    """Return whose certificate the connection has.
+
+    Raises:
+        UnusableCertificateError: it has none, or none that is good now.
+    """
     try:
-        return peer_of(case.scope, trust_domain=workload.trust_domain, now=case.now)
+        return peer_of(case.scope, trust_domain=site.trust_domain, now=case.now)
     except PeerError as error:
         raise UnusableCertificateError(str(error)) from error
 
 
-async def _proof(
-    case: Case, brought: Credentials, workload: Workload
-) -> DpopProof | None:
+async def proof_of(case: Case, brought: Credentials, site: Site) -> DpopProof | None:
+    """Return the verified proof of the request, None under the scheme Bearer.
+
+    Raises:
+        DpopNotTakenError: no proofs are taken here.
+        InvalidProofError: it is not good for this request.
+        StateUnavailableError: that cannot be said now.
+    """
     if brought.scheme != DPOP or brought.unverified_proof is None:
         return None
-    if workload.replays is None or not workload.origins:
+    if site.replays is None or not site.origins:
         raise DpopNotTakenError("no origins are configured for DPoP")
-    nonces = await workload.replays.nonces(case.now)
+    nonces = await site.replays.nonces(case.now)
     case.next_nonce = nonces.issue(case.now)
+
+    # As it was sent: what the caller signed has its percent-encoding.
+    path = (case.scope.get("raw_path") or b"").decode("latin-1") or case.scope["path"]
 
     def verified(unverified: str, origin: str) -> DpopProof:
         return verify_proof(
             unverified,
             method=case.scope["method"],
-            uri=origin + case.scope["path"],
+            uri=origin + path,
             now=case.now,
             access_token=brought.unverified_token,
             nonces=nonces,
@@ -90,7 +121,7 @@ async def _proof(
 
     # The proof names the URI by which the caller came, which is one of ours; the Host
     # header, which could say so too, is the caller's.
-    *others, last = workload.origins
+    *others, last = site.origins
     for origin in others:
         with suppress(WrongUriError):
             return verified(brought.unverified_proof, origin)

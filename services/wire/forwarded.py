@@ -14,6 +14,8 @@ application. Without a trusted hop it believes nobody, which is the default.
 3. The forwarded certificate must be good by our own trust bundle, now (`wire.callers`).
 4. It takes the place of the connection's in `scope["extensions"]["tls"]`, so that
    `wire.peer`, guard and token service see the original caller and know no difference.
+   From a hop that brings tokens of its own (`binding` is "hop": a gateway), it stands
+   beside the connection's instead, for `wire.original`.
 
 From anybody else the same fields are removed, and the request goes on as what it is: a
 request of the peer at the other end. They are not believed (section 2.4), so they need
@@ -47,6 +49,7 @@ from services.wire.forwarding_errors import (
 )
 from services.wire.generation import LiveIdentity
 from services.wire.hops import SECRET_FIELD, Form, Hop, hop_by_name, hop_by_secret
+from services.wire.original import ORIGINAL
 from services.wire.peer import NoCertificateError, PeerError, peer_of
 
 
@@ -107,8 +110,8 @@ class ForwardedCertificate:
             _log_refusal(refusal, hop, scope)
             await _answer(refusal)(scope, receive, _answering(send))
             return
-        if caller:
-            scope = _as_caller({**scope, "headers": others}, caller)
+        if hop and caller:
+            scope = _as_caller({**scope, "headers": others}, caller, hop)
             send = _answering(send)
         elif ours:
             _log("forwarded.stripped", scope, fields=[name for name, _ in ours])
@@ -170,9 +173,11 @@ def _single(ours: _Fields) -> dict[bytes, bytes]:
     return single
 
 
-def _as_caller(scope: Scope, caller: Caller) -> Scope:
+def _as_caller(scope: Scope, caller: Caller, hop: Hop) -> Scope:
     extensions: dict[str, Any] = scope.get("extensions") or {}
     certificate = {"client_cert": caller.der, "client_cert_chain": caller.chain}
+    if hop.binding == "hop":
+        return {**scope, "extensions": {**extensions, ORIGINAL: certificate}}
     tls = {**extensions.get("tls", {}), **certificate}
     return {**scope, "extensions": {**extensions, "tls": tls}}
 

@@ -27,6 +27,9 @@ from services.wire.forwarding_errors import (
 )
 
 Form = Literal["client-cert", "xfcc"]
+# Whose certificate a token that comes over the hop is bound to: a proxy passes on the
+# caller's token, a gateway brings one of its own (`wire.original`).
+Binding = Literal["caller", "hop"]
 
 SECRET_FIELD = b"certbound-hop-secret"
 # 43 characters of base64url are 256 bits; the rest of the alphabet is token68's.
@@ -59,14 +62,22 @@ class Hop:
     form: Form
     spiffe_id: SpiffeId | None
     secret: Callable[[], bytes] | None
+    binding: Binding = "caller"
 
     def __post_init__(self) -> None:
         if self.spiffe_id is None and self.secret is None:
             raise NamelessHopError("a hop needs a SPIFFE ID, a secret or both")
+        if self.spiffe_id is None and self.binding == "hop":
+            raise NamelessHopError("a hop without a certificate can bind no token")
 
     @classmethod
     def load(
-        cls, form: Form, *, spiffe_id: SpiffeId | None, secret: Path | None
+        cls,
+        form: Form,
+        *,
+        spiffe_id: SpiffeId | None,
+        secret: Path | None,
+        binding: Binding = "caller",
     ) -> "Hop":
         """Return a hop whose secret is read from a file, and again if it changes.
 
@@ -74,11 +85,11 @@ class Hop:
             HopError: the secret cannot be used, or there is nothing to recognise.
         """
         if secret is None:
-            return cls(form, spiffe_id, None)
+            return cls(form, spiffe_id, None, binding)
         watched = Watched(
             lambda: read_secret(secret), file_stamp(secret), name=f"secret {secret}"
         )
-        return cls(form, spiffe_id, watched.current)
+        return cls(form, spiffe_id, watched.current, binding)
 
     @property
     def is_nameless(self) -> bool:
