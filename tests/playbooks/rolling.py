@@ -90,6 +90,11 @@ class Rolling:
         """The topology file."""
         return self.base / "topology.yml"
 
+    @property
+    def ours(self) -> Ours:
+        """The processes that run from here."""
+        return Ours(str(self.root), [["-m", "services", "run"], SUPERVISORD])
+
     def add_fourth(self) -> None:
         """Add a service that nobody calls yet."""
         text = self.topology.read_text()
@@ -136,8 +141,7 @@ class Rolling:
             re.escape(str(self.root)) + r"/services/(.+)/config.json"
         )
         found = {}
-        ours = Ours(str(self.root), [["-m", "services", "run"], SUPERVISORD])
-        for process in ours.find():
+        for process in self.ours.find():
             named = configured.fullmatch(process.arguments[-1])
             found[named.group(1) if named else process.name] = process.pid
         return found

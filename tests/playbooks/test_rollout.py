@@ -41,6 +41,7 @@ def rolling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rolling]:
     rolling = Rolling(tmp_path_factory.mktemp("rollout"))
     yield rolling
     rolling.play("down")
+    rolling.ours.stop(10)  # where `down` itself is what failed
 
 
 @pytest.fixture(scope="module")
