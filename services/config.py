@@ -188,6 +188,15 @@ class TokenServiceConfig(
     state: Path
     clients: dict[Text, ClientConfig]
     replicas: list[Replica] = []
+    # A signing key signs for so many seconds, and is published so many before. Guards
+    # believe a key set for ten minutes, and a cache may add five.
+    key_rotation: Annotated[int, Meta(ge=7200)] = 30 * 86400
+    key_lead: Annotated[int, Meta(ge=900)] = 3600
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.key_lead >= self.key_rotation:
+            raise ValueError("key_lead: expected less than key_rotation")
 
 
 ProcessConfig = ServiceConfig | TokenServiceConfig

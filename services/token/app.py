@@ -10,7 +10,7 @@ Which certificates TLS admits is for `wire`; which of them is which client, for
 """
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from logging import ERROR
 from urllib.parse import urlsplit
 
@@ -34,8 +34,9 @@ from services.token.grants import answer_members, grant
 from services.token.introspection import introspect
 from services.token.key_ring import OWN_KEYS, KeyRing
 from services.token.metadata import metadata, metadata_path
+from services.token.own_keys import OwnKeys
 from services.token.revocation import FEED, feed, revoke
-from services.token.signing_keys import load_or_make
+from services.token.rotation import Schedule
 from services.token.tokens import Tokens, token_type
 from services.watched import Watched
 
@@ -105,7 +106,8 @@ def create_app(
     """
     first = config.current()
     store = _store(first, clock)
-    keys = KeyRing(load_or_make(first.state), siblings)
+    own = OwnKeys(first.state, lambda: _schedule(config.current()), clock)
+    keys = KeyRing(own, siblings)
     service = TokenService(config, Tokens(first.issuer, keys, store))
     admission = Admission(config, store, clock)
     base = urlsplit(first.issuer).path.rstrip("/")  # what the metadata says, too
@@ -133,6 +135,13 @@ def create_app(
 def _store(config: TokenServiceConfig, clock: Callable[[], datetime]) -> Store:
     where = config.store or config.state / _STORE_FILE
     return open_store(where, scope=config.issuer, clock=clock)
+
+
+def _schedule(config: TokenServiceConfig) -> Schedule:
+    return Schedule(
+        interval=timedelta(seconds=config.key_rotation),
+        lead=timedelta(seconds=config.key_lead),
+    )
 
 
 def _log_issued(token: AccessToken, call: Call) -> None:

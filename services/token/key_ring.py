@@ -1,7 +1,7 @@
 """The public keys of all replicas of the token service, and the private one of this.
 
-Each replica signs with a key of its own, made where it runs. What it publishes is the
-union: its own key, and what the others publish as theirs at `OWN_KEYS`.
+Each replica signs with keys of its own, made where it runs. What it publishes is the
+union: its own keys, and what the others publish as theirs at `OWN_KEYS`.
 """
 
 from collections.abc import Sequence
@@ -13,6 +13,7 @@ from joserfc.jwk import ECKey
 from services import log
 from services.proof.errors import UnknownKeyError
 from services.proof.key_set import KeySetUnavailableError, RemoteKeySet
+from services.token.own_keys import OwnKeys
 from services.token.signing_keys import ALGORITHM, SigningKey
 
 OWN_KEYS = "/jwks/own"
@@ -21,9 +22,14 @@ OWN_KEYS = "/jwks/own"
 class KeyRing:
     """Keys to sign with and to check with."""
 
-    def __init__(self, own: SigningKey, siblings: Sequence[RemoteKeySet] = ()) -> None:
-        self.own = own
+    def __init__(self, own: OwnKeys, siblings: Sequence[RemoteKeySet] = ()) -> None:
+        self._own = own
         self._siblings = siblings
+
+    @property
+    def own(self) -> SigningKey:
+        """The key with which this replica signs now."""
+        return self._own.signing()
 
     async def key(self, key_id: str) -> ECKey:
         """Return the public key of a replica.
@@ -31,8 +37,9 @@ class KeyRing:
         Raises:
             UnknownKeyError: no replica has it.
         """
-        if key_id == self.own.key_id:
-            return self.own.public_key()
+        for own in self._own.published():
+            if own.key_id == key_id:
+                return own.public_key()
         for sibling in self._siblings:
             try:
                 return await sibling.key(key_id)
@@ -42,19 +49,22 @@ class KeyRing:
 
     def own_document(self) -> dict[str, Any]:
         """Return the JWKS of this replica alone."""
-        return {"keys": [self.own.public_jwk()]}
+        return {"keys": [key.public_jwk() for key in self._own.published()]}
 
     async def document(self) -> dict[str, Any]:
-        """Return the JWKS of all replicas that answer, or have answered lately."""
-        keys = self.own_document()["keys"]
+        """Return the JWKS of all replicas that answer, or have answered lately.
+
+        A key id stands in it once, even if a state directory was copied: guards refuse
+        a set that holds one twice.
+        """
+        keys = {key["kid"]: key for key in self.own_document()["keys"]}
         for sibling in self._siblings:
             try:
                 found = await sibling.keys()
             except KeySetUnavailableError as error:
                 log.event("replica.without_keys", level=WARNING, reason=error)
                 continue
-            keys += [
-                {**key.as_dict(private=False), "use": "sig", "alg": ALGORITHM}
-                for key in found.values()
-            ]
-        return {"keys": keys}
+            for key_id, key in found.items():
+                member = {**key.as_dict(private=False), "use": "sig", "alg": ALGORITHM}
+                keys.setdefault(key_id, member)
+        return {"keys": list(keys.values())}

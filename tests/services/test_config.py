@@ -263,3 +263,21 @@ def test_any_value_is_taken_or_refused_in_our_words(
         read(tmp_path, document)
     except ConfigError:
         pass
+
+
+@pytest.mark.parametrize(
+    ("member", "value"), [("key_rotation", 7199), ("key_lead", 899)]
+)
+def test_keys_are_not_rotated_faster_than_guards_learn_them(
+    tmp_path: Path, member: str, value: int
+) -> None:
+    """A guard believes a key set for minutes, so a key must be known as long."""
+    with pytest.raises(ConfigError, match=member):
+        token_service_config(tmp_path, **{member: value})
+
+
+def test_a_key_signs_longer_than_it_waits(tmp_path: Path) -> None:
+    """Otherwise each key would be published after the one that follows it."""
+    token_service_config(tmp_path, key_rotation=7200, key_lead=7199)
+    with pytest.raises(ConfigError, match="expected less than key_rotation"):
+        token_service_config(tmp_path, key_rotation=7200, key_lead=7200)

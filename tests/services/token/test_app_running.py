@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from services.proof.jws import parse
 from services.token.app import create_app
 from services.watched import Watched
 from services.wire.tls import client_context
@@ -110,6 +111,22 @@ def test_the_key_outlives_a_restart(
         assert tokens.keys(storefront).keys() == before.keys()
 
 
+def test_keys_follow_one_another(mesh: Mesh, serve: Serve, tmp_path: Path) -> None:
+    """Whoever keeps the key set for a lead finds every token's key in it (O135)."""
+    storefront = mesh.instance("storefront", not_after=now() + timedelta(hours=6))
+    with token_service(
+        mesh, serve, tmp_path, key_rotation=7200, key_lead=900
+    ) as tokens:
+        used = []
+        for _ in range(20):
+            known = tokens.keys(storefront)
+            tokens.clock.move(seconds=899)
+            key_id = parse(tokens.token(storefront)).key_id
+            assert key_id in known
+            used.append(key_id)
+    assert len(set(used)) == 3
+
+
 def test_an_issuer_with_a_path_is_served_there(
     mesh: Mesh, serve: Serve, tmp_path: Path, storefront: Instance
 ) -> None:
@@ -174,8 +191,8 @@ def test_what_nobody_foresaw_says_nothing(
     """An unexpected exception becomes a code, and its text stays inside."""
 
     def broken(config: Any, *, clock: Callable[[], Any]) -> Any:
-        del clock
-        return create_app(config, clock=_fail)
+        times = iter([clock()])  # enough to be made, and none for a request
+        return create_app(config, clock=lambda: next(times, None) or _fail())
 
     with token_service(mesh, serve, tmp_path, app=broken) as tokens:
         answer = tokens.ask(storefront)
