@@ -45,14 +45,14 @@ check: $(DEV) ## Run the linters and the type checker
 	.venv/bin/ansible-lint --strict playbooks
 
 lock: ## Resolve the dependencies anew (needs uv)
-	@scripts/lock.sh
+	@.ci/lock
 
 clean: ## Remove .venv and caches; what was rolled out stays
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .ansible *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(UP): requirements.lock pyproject.toml scripts/setup.sh
-	@scripts/setup.sh requirements.lock $@
+$(UP): requirements.lock pyproject.toml .ci/setup
+	@.ci/setup requirements.lock $@
 
-$(DEV): requirements-dev.lock pyproject.toml scripts/setup.sh
-	@scripts/setup.sh requirements-dev.lock $@
+$(DEV): requirements-dev.lock pyproject.toml .ci/setup
+	@.ci/setup requirements-dev.lock $@

@@ -37,7 +37,7 @@ class Setup:
         """Take the script, and hide every Python of this machine."""
         self.base = base
         (base / "bin").mkdir()
-        shutil.copy(project / "scripts" / "setup.sh", base)
+        shutil.copy(project / ".ci" / "setup", base)
         (base / "requirements.lock").write_text("")
         for name in NAMES:
             self.has(name, BROKEN)
@@ -51,7 +51,7 @@ class Setup:
     def run(self, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run the script."""
         return subprocess.run(
-            ["./setup.sh", "requirements.lock", "stamp"],
+            ["./setup", "requirements.lock", "stamp"],
             cwd=self.base,
             env={"PATH": f"{self.base / 'bin'}:{SYSTEM}", **environment},
             capture_output=True,
