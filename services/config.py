@@ -17,6 +17,7 @@ from msgspec import Meta
 from pki.errors import PkiError
 from pki.identity import SpiffeId
 from services.errors import ServiceError
+from services.rates import Rates
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 Text = Annotated[str, Meta(min_length=1)]
@@ -192,6 +193,7 @@ class TokenServiceConfig(
     # believe a key set for ten minutes, and a cache may add five.
     key_rotation: Annotated[int, Meta(ge=7200)] = 30 * 86400
     key_lead: Annotated[int, Meta(ge=900)] = 3600
+    rates: Rates = Rates()  # of each client and certificate, at this process
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -32,7 +32,7 @@ FLOORS = [
     {"pki.authority"},
     {"pki.report"},
     {"pki.__main__"},
-    {"services.errors", "services.log"},
+    {"services.errors", "services.log", "services.rates"},
     {"services.watched", "services.jwk"},
     {"services.registration"},
     {"services.wire", "services.config", "services.state"},
@@ -69,6 +69,7 @@ MAY_IMPORT = {
     "time": {
         "services.drill.stage",
         "services.probe",
+        "services.token.buckets",
         "services.watched",
         "services.wire.generation",
     },

@@ -23,6 +23,7 @@ from services.guard.errors import InsufficientScopeError
 from services.guard.judgement import Case, judge
 from services.guard.presented import presenting
 from services.guard.workload import Workload
+from services.wire.presented import presented_serial
 
 _REFUSED_UPGRADE = {"type": "websocket.close", "code": 1008}  # RFC 6455: policy
 
@@ -86,7 +87,7 @@ class GuardMiddleware:
             method=case.scope["method"],
             path=case.scope["path"],
             peer=case.peer.spiffe_id if case.peer else None,
-            certificate=format(case.peer.serial, "x") if case.peer else None,
+            certificate=presented_serial(case.scope),
         )
         answer = challenge(
             refusal,

@@ -28,11 +28,13 @@ from services.proof.key_set import RemoteKeySet
 from services.state.open import open_store
 from services.state.store import Store
 from services.token.admission import Admission
+from services.token.buckets import Buckets
 from services.token.call import Call
 from services.token.endpoint import NO_STORE, Endpoint, Handler
 from services.token.grants import answer_members, grant
 from services.token.introspection import introspect
 from services.token.key_ring import OWN_KEYS, KeyRing
+from services.token.limits import Limits
 from services.token.metadata import metadata, metadata_path
 from services.token.own_keys import OwnKeys
 from services.token.revocation import FEED, feed, revoke
@@ -113,7 +115,8 @@ def create_app(
     base = urlsplit(first.issuer).path.rstrip("/")  # what the metadata says, too
 
     def post(path: str, name: str, handle: Handler) -> Route:
-        endpoint = Endpoint(name, admission, handle)
+        limits = Limits(lambda: getattr(config.current().rates, name), Buckets())
+        endpoint = Endpoint(name, admission, limits, handle)
         return Route(f"{base}{path}", endpoint.__call__, methods=["POST"])
 
     app = Starlette(

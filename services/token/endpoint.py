@@ -20,9 +20,10 @@ from services.token.errors import (
     UnavailableError,
     UnusableCertificateError,
 )
+from services.token.limits import Limits
+from services.wire.presented import presented_serial
 
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749, 5.1
-_RETRY_AFTER = "1"  # seconds
 
 Handler = Callable[[Call], Awaitable[Response]]
 
@@ -30,25 +31,32 @@ Handler = Callable[[Call], Awaitable[Response]]
 class Endpoint:
     """A handler behind `Admission`; `name` begins its lines in the log."""
 
-    def __init__(self, name: str, admission: Admission, handle: Handler) -> None:
+    def __init__(
+        self, name: str, admission: Admission, limits: Limits, handle: Handler
+    ) -> None:
         self._name = name
         self._admission = admission
+        self._limits = limits
         self._handle = handle
 
     async def __call__(self, request: Request) -> Response:
         """Answer `request`."""
         seen = Seen()
         try:
+            self._limits.count_connection(request.scope)
             call = await self._admission.admit(request, seen)
+            self._limits.count_client(call.client.client_id)
             response = await self._handle(call)
         except TokenRequestError as error:
-            return self._refuse(error, seen)
+            return self._refuse(error, seen, request)
         except StateUnavailableError as error:
-            return self._refuse(UnavailableError(str(error)), seen)
+            return self._refuse(UnavailableError(str(error)), seen, request)
         response.headers.update(_nonce(seen))
         return response
 
-    def _refuse(self, error: TokenRequestError, seen: Seen) -> Response:
+    def _refuse(
+        self, error: TokenRequestError, seen: Seen, request: Request
+    ) -> Response:
         log.event(
             f"{self._name}.refused",
             level=WARNING,
@@ -57,13 +65,13 @@ class Endpoint:
             reason=error,
             client_id=seen.client_id,
             peer=seen.peer.spiffe_id if seen.peer else None,
-            certificate=format(seen.peer.serial, "x") if seen.peer else None,
+            certificate=presented_serial(request.scope),
         )
         headers = NO_STORE | _nonce(seen)
         if isinstance(error, UnusableCertificateError | RequestTooLargeError):
             headers["Connection"] = "close"
-        if isinstance(error, UnavailableError):
-            headers["Retry-After"] = _RETRY_AFTER
+        if error.retry_after is not None:
+            headers["Retry-After"] = f"{error.retry_after.total_seconds():.0f}"
         return JSONResponse(
             {"error": error.code, "error_description": error.description},
             status_code=error.status,

@@ -5,6 +5,8 @@ says it. The message is for the log; the caller is told `description`, which nev
 repeats what was sent (its characters are limited, and an echo could break them).
 """
 
+from datetime import timedelta
+
 from services.errors import ServiceError
 
 
@@ -13,6 +15,7 @@ class TokenRequestError(ServiceError):
 
     status = 400
     description = "the request is refused"
+    retry_after: timedelta | None = None  # when it may be worth while to ask again
 
 
 class InvalidRequestError(TokenRequestError):
@@ -106,3 +109,16 @@ class UnavailableError(TokenRequestError):
     code = "temporarily_unavailable"
     status = 503
     description = "try again shortly"
+    retry_after = timedelta(seconds=1)
+
+
+class TooManyRequestsError(TokenRequestError):
+    """The client or its certificate asks too often (RFC 6585, section 4)."""
+
+    code = "temporarily_unavailable"
+    status = 429
+    description = "too many requests"
+
+    def __init__(self, message: str, retry_after: timedelta) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
