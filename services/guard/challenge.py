@@ -62,9 +62,10 @@ def challenge(
         raise refusal
     if nonce is not None:
         headers["DPoP-Nonce"] = nonce
+    # The scheme at fault first: there are clients that look at the first one alone.
     headers["WWW-Authenticate"] = ", ".join(
         _challenge(scheme, refusal, realm, description, at_fault=scheme == used)
-        for scheme in dict.fromkeys((*schemes, used))
+        for scheme in dict.fromkeys((used, *schemes))
     )
     body = {"error": refusal.code or "unauthorized", "error_description": description}
     return JSONResponse(body, status_code=status, headers=headers)

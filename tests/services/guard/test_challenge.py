@@ -13,16 +13,18 @@ import services
 from services.errors import ServiceError
 from services.guard import errors as refused
 from services.guard.challenge import challenge
+from services.guard.credentials import BEARER, DPOP
 from services.proof import errors as proof
 from services.proof.key_set import KeySetUnavailableError
 
 E = TypeVar("E", bound=ServiceError)
+CHALLENGE = "www-authenticate"
 REALM = "https://orders.shop.internal"
 
 
 def members(response: Response) -> dict[str, str]:
     """Return the parameters of the Bearer challenge."""
-    scheme, _, parameters = response.headers["www-authenticate"].partition(" ")
+    scheme, _, parameters = response.headers[CHALLENGE].partition(" ")
     assert scheme == "Bearer"
     return dict(re.findall(r'(\w+)="([^"]*)"(?:, |$)', parameters))
 
@@ -77,6 +79,21 @@ def test_an_invalid_token_is_a_401(kind: type[proof.InvalidTokenError]) -> None:
     }
     assert "secret reason" not in str(response.headers) + bytes(response.body).decode()
     assert "connection" not in response.headers
+
+
+def test_the_scheme_at_fault_comes_first() -> None:
+    """A client that looks at the first challenge alone learns why it was refused."""
+    response = challenge(
+        proof.MalformedTokenError("no token"),
+        realm=REALM,
+        used=DPOP,
+        schemes=(BEARER, DPOP),
+    )
+    first, second = re.findall(r"(DPoP|Bearer) ([^B]*)", response.headers[CHALLENGE])
+    assert first[0] == DPOP
+    assert 'error="invalid_token"' in first[1]
+    assert second[0] == BEARER
+    assert "error" not in second[1]
 
 
 def test_a_missing_scope_is_a_403_that_names_it() -> None:
