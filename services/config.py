@@ -40,6 +40,7 @@ class TokenServiceAddress(
     jwks_uri: Url
     spiffe_id: Text
     revocations_uri: Url | None = None  # None: revoked tokens live until they expire
+    introspection_endpoint: Url | None = None  # a gateway needs it
 
     def __post_init__(self) -> None:
         _check_spiffe_id(self.spiffe_id)
@@ -77,10 +78,14 @@ class TrustedHop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     form: Literal["client-cert", "xfcc"]  # how it forwards the caller's certificate
     spiffe_id: Text | None = None
     secret: Path | None = None  # a file that only its owner may read
+    # Whose certificate its tokens are bound to: "hop" is for a gateway.
+    binding: Literal["caller", "hop"] = "caller"
 
     def __post_init__(self) -> None:
         if self.spiffe_id is None and self.secret is None:
             raise ValueError("a trusted hop needs a spiffe_id, a secret or both")
+        if self.spiffe_id is None and self.binding == "hop":
+            raise ValueError("binding: a hop without a spiffe_id can bind no token")
         if self.spiffe_id is not None:
             _check_spiffe_id(self.spiffe_id)
 
@@ -201,7 +206,37 @@ class TokenServiceConfig(
             raise ValueError("key_lead: expected less than key_rotation")
 
 
-ProcessConfig = ServiceConfig | TokenServiceConfig
+class Upstream(Callee, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a gateway leads to: `scopes` the caller must have, and are asked for."""
+
+    optional_scopes: list[Scope] = []  # asked for as well if the caller has them
+
+
+Prefix = Annotated[str, Meta(pattern=r"^/(\w[\w.~-]*(/\w[\w.~-]*)*)?\Z")]
+Bytes = Annotated[int, Meta(ge=0)]
+
+
+class GatewayConfig(
+    _Process, frozen=True, kw_only=True, tag="gateway", tag_field="kind"
+):
+    """A gateway at the edge: it takes tokens for itself, and calls with its own."""
+
+    client_id: Text
+    token_service: TokenServiceAddress
+    audience: Url  # what tokens must be for to be taken
+    routes: Annotated[dict[Prefix, Upstream], Meta(min_length=1)]
+    origins: list[Url] = []  # as in a guard
+    longest_request: Bytes = 10 * 1024 * 1024  # bytes of a body
+    longest_answer: Bytes = 100 * 1024 * 1024
+    patience: Annotated[float, Meta(gt=0, le=3600)] = 30.0  # seconds for an exchange
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.token_service.introspection_endpoint is None:
+            raise ValueError("token_service: a gateway needs introspection_endpoint")
+
+
+ProcessConfig = ServiceConfig | TokenServiceConfig | GatewayConfig
 
 
 def _check_spiffe_id(text: str) -> None:

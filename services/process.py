@@ -1,4 +1,4 @@
-"""Run one process of the topology: the token service or a resource service.
+"""Run one process of the topology: the token service, a gateway or a service.
 
 The configuration document says which. This is where the rooms are wired together, in
 the order of the drawing: identity, application, server.
@@ -18,11 +18,14 @@ from pki.identity import SpiffeId
 from services import log
 from services.config import (
     ConfigError,
+    GatewayConfig,
     ProcessConfig,
     ServiceConfig,
     TokenServiceConfig,
     read_config,
 )
+from services.gateway.app import create_app as create_gateway
+from services.gateway.gateway import Gateway
 from services.guard.workload import Workload
 from services.token.app import create_app
 from services.token.siblings import sibling
@@ -45,6 +48,9 @@ def serve(path: Path) -> None:
     config = read_config(path)
     if isinstance(config, TokenServiceConfig):
         app, identity = _token_service(path, config)
+    elif isinstance(config, GatewayConfig):
+        gateway = Gateway.load(path)
+        app, identity = create_gateway(gateway), gateway.identity
     else:
         app, identity = _resource_service(path, config)
     hops = Watched(lambda: _hops(path), file_stamp(path), name=f"{path}: trusted_hops")
@@ -111,6 +117,7 @@ def _hops(path: Path) -> tuple[Hop, ...]:
             hop.form,
             spiffe_id=SpiffeId.parse(hop.spiffe_id) if hop.spiffe_id else None,
             secret=hop.secret,
+            binding=hop.binding,
         )
         for hop in read_config(path).trusted_hops
     )

@@ -38,7 +38,7 @@ FLOORS = [
     {"services.wire", "services.config", "services.state"},
     {"services.proof"},
     {"services.token", "services.guard"},
-    {"services.samples", "services.attempt", "services.deployment"},
+    {"services.samples", "services.attempt", "services.deployment", "services.gateway"},
     {"services.probe", "services.drill"},
     {"services.report", "services.process"},
     {"services.__main__"},
@@ -161,6 +161,7 @@ def test_what_verifies_never_loads_what_signs() -> None:
     """A process that guards a service has no signing code in it at run time."""
     script = (
         "import sys, services.guard.middleware, services.samples.orders\n"
+        "import services.gateway.app\n"
         f"print(sorted({SIGNS!r} & sys.modules.keys()))"
     )
     loaded = subprocess.run(
