@@ -1,7 +1,9 @@
 """Tests of `services.wire.patience`, and of the limit on the handshake."""
 
+import asyncio
 import socket
 import ssl
+from typing import Any
 
 import pytest
 
@@ -136,6 +138,150 @@ def test_h11_cuts_a_head_off_by_itself(
     ):
         connection.sendall(HEADER + b"x" * 65536)
         assert connection.recv(65536).startswith(b"HTTP/1.1 400")
+
+
+POST = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n"
+
+
+async def reading(scope: Any, receive: Any, send: Any) -> None:
+    """Read the whole body, then answer how long it was."""
+    if scope["type"] != "http":
+        return
+    length, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        length += len(message["body"])
+        more = message["more_body"]
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": str(length).encode()})
+
+
+def body_reasons(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Return why bodies were refused."""
+    return [
+        record.__dict__["certbound_fields"]["reason"]
+        for record in caplog.records
+        if record.getMessage() == "http.body_refused"
+    ]
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait for a body no longer than a test should take."""
+    monkeypatch.setattr(patience, "BODY_SECONDS", 0.05)
+
+
+@BOTH
+@pytest.mark.parametrize("sent", [b"", b"half"])
+@pytest.mark.usefixtures("brief")
+def test_a_body_that_does_not_go_on_is_given_up(
+    storefront: Instance,
+    serve: Serve,
+    http: Parser,
+    sent: bytes,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A peer that announces a body and does not send it is hung up on."""
+    orders = storefront.mesh.instance("orders")
+    with (
+        serve(reading, orders, http=http) as running,
+        connect(running, storefront, orders) as connection,
+    ):
+        connection.sendall(POST + b"\r\n" + sent)
+        assert connection.recv(65536) == b""
+    (reason,) = body_reasons(caplog)
+    assert "bytes in 0.05 s" in reason
+
+
+@BOTH
+@pytest.mark.usefixtures("brief")
+def test_a_body_that_trickles_is_given_up(
+    orders: Instance, storefront: Instance, serve: Serve, http: Parser
+) -> None:
+    """A byte now and then is not enough to hold a connection."""
+    with (
+        serve(reading, orders, http=http) as running,
+        connect(running, storefront, orders) as connection,
+    ):
+        connection.sendall(POST + b"\r\n")
+        connection.settimeout(0.005)
+        until(lambda: trickled(connection))
+
+
+def looks(running: Running) -> object:
+    """Return the timer of the one connection's body: a new one for each look."""
+    for kept in list(running.server.server_state.connections):
+        assert isinstance(kept, patience._Patience)
+        return kept._body_deadline
+    return None
+
+
+def trickled(connection: ssl.SSLSocket) -> bool:
+    """Send one byte more; return whether the other end has hung up."""
+    try:
+        connection.sendall(b"x")
+        return connection.recv(1) == b""
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+
+
+@BOTH
+def test_a_body_that_goes_on_may_take_its_time(
+    orders: Instance,
+    storefront: Instance,
+    serve: Serve,
+    http: Parser,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is the pace that counts, not the whole."""
+    monkeypatch.setattr(patience, "BODY_BYTES", 1)
+    head = POST.replace(b"1000", b"3")
+    with (
+        serve(reading, orders, http=http) as running,
+        connect(running, storefront, orders) as connection,
+    ):
+        connection.sendall(head + b"\r\nx")
+        until(lambda: looks(running))
+        (kept,) = running.server.server_state.connections
+        assert isinstance(kept, patience._Patience)
+        until(lambda: kept._body_received)
+        kept.loop.call_soon_threadsafe(kept._look_at_body)
+        until(lambda: not kept._body_received)
+        connection.sendall(b"xx")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+@BOTH
+@pytest.mark.usefixtures("brief")
+def test_a_body_that_is_not_asked_for_may_wait(
+    orders: Instance,
+    storefront: Instance,
+    serve: Serve,
+    http: Parser,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A caller that waits for 100 Continue is not slow: the application is."""
+
+    async def late(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            return
+        first = looks(running)
+        await asyncio.to_thread(until, lambda: looks(running) not in {first, None})
+        await reading(scope, receive, send)
+
+    with (
+        serve(late, orders, http=http) as running,
+        connect(running, storefront, orders) as connection,
+    ):
+        connection.sendall(POST + b"Expect: 100-continue\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 100")
+        connection.sendall(b"x" * 1000)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+    assert not body_reasons(caplog)
 
 
 def send_without_end(connection: ssl.SSLSocket) -> None:
