@@ -3,10 +3,10 @@
     .venv/bin/python bench/rollout.py 100 300 1000
 
 Each identity is a service of its own on one host: a key and a request made by openssl,
-one certificate, one generation on disk. The processes are not started (`enrolment.yml`):
-this measures what a roll-out does for each identity, not what a machine can run. What
-grows is the work of the two modules on the host and of the one that signs; the number
-of tasks does not.
+one certificate, one generation on disk. The processes are not started
+(`enrolment.yml`): this measures what a roll-out does for each identity, not what a
+machine can run. What grows is the work of the two modules on the host and of the one
+that signs; the number of tasks does not.
 """
 
 import os
