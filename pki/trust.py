@@ -13,6 +13,7 @@ This file loads nothing that signs, and no key.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,7 +21,13 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
+from cryptography.x509.verification import (
+    Criticality,
+    ExtensionPolicy,
+    PolicyBuilder,
+    Store,
+    VerificationError,
+)
 
 from pki.errors import PkiError
 from pki.identity import Names, names_of, trust_domain_uri
@@ -172,6 +179,29 @@ def verify_chain(
     return VerifiedChain(names, path)
 
 
+def verify_path(
+    presented_chain: Sequence[x509.Certificate], bundle: TrustBundle, *, now: datetime
+) -> tuple[x509.Certificate, ...]:
+    """Return the path from a certificate to a root of `bundle`; say nothing of names.
+
+    For certificates that need not be X509-SVIDs: a client's that another PKI has issued
+    (RFC 8705, section 2.1). Issuers are found by their keys; what they are called
+    proves nothing. Steps 1, 4, 5 and 8 of `verify_chain`, and no key that signs others.
+
+    Raises:
+        TrustError: the subclass says which.
+    """
+    if not 1 <= len(presented_chain) <= _LONGEST_CHAIN:
+        raise ChainLengthError(f"{len(presented_chain)} certificates presented")
+    leaf = presented_chain[0]
+    path = _verified_path(presented_chain, bundle, now, any_name=True)
+    _check_no_authority(leaf)
+    with suppress(x509.ExtensionNotFound):
+        _check_signs_none(leaf.extensions.get_extension_for_class(x509.KeyUsage).value)
+    _check_key(leaf)
+    return path
+
+
 def _check_root(root: x509.Certificate) -> None:
     try:
         basic = root.extensions.get_extension_for_class(x509.BasicConstraints).value
@@ -182,21 +212,28 @@ def _check_root(root: x509.Certificate) -> None:
 
 
 def _verified_path(
-    presented_chain: Sequence[x509.Certificate], bundle: TrustBundle, now: datetime
+    presented_chain: Sequence[x509.Certificate],
+    bundle: TrustBundle,
+    now: datetime,
+    *,
+    any_name: bool = False,
 ) -> tuple[x509.Certificate, ...]:
     if not bundle.roots:
         raise EmptyBundleError(f"nothing of {bundle.trust_domain} is trusted")
     # The client's side: a server's name is compared by whoever dialled it, and step 6
     # asks for both usages anyway.
-    verifier = (
-        PolicyBuilder()
-        .store(Store(list(bundle.roots)))
-        .time(now)
-        .build_client_verifier()
-    )
+    builder = PolicyBuilder().store(Store(list(bundle.roots))).time(now)
+    if any_name:
+        # The web's profile wants an alternative name; a subject alone will do here.
+        workload = ExtensionPolicy.webpki_defaults_ee().may_be_present(
+            x509.SubjectAlternativeName, Criticality.AGNOSTIC, None
+        )
+        builder = builder.extension_policies(
+            ca_policy=ExtensionPolicy.webpki_defaults_ca(), ee_policy=workload
+        )
     leaf, *others = presented_chain
     try:
-        return tuple(verifier.verify(leaf, others).chain)
+        return tuple(builder.build_client_verifier().verify(leaf, others).chain)
     except (VerificationError, ValueError, UnsupportedAlgorithm) as error:
         raise UntrustedPathError(f"no valid path to a root: {error}") from error
 
@@ -216,13 +253,17 @@ def _check_usages(leaf: x509.Certificate) -> None:
         extended = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound as error:
         raise KeyUsageError(f"a key usage is missing: {error}") from error
-    if usage.value.key_cert_sign or usage.value.crl_sign:
-        raise AuthorityAsWorkloadError("a workload's key may sign certificates or CRLs")
+    _check_signs_none(usage.value)
     if not usage.critical or not usage.value.digital_signature:
         raise KeyUsageError("key usage is not critical digitalSignature")
     both = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH}
     if not both <= set(extended):
         raise KeyUsageError("extended key usage is not server and client")
+
+
+def _check_signs_none(usage: x509.KeyUsage) -> None:
+    if usage.key_cert_sign or usage.crl_sign:
+        raise AuthorityAsWorkloadError("a workload's key may sign certificates or CRLs")
 
 
 def _check_common_names(leaf: x509.Certificate, names: Names) -> None:

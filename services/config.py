@@ -11,19 +11,16 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
-from cryptography import x509
 from msgspec import Meta
 
 from pki.errors import PkiError
 from pki.identity import SpiffeId
 from services.errors import ServiceError
 from services.rates import Rates
+from services.registration.client import ClientConfig, check_trust_domains
+from services.registration.terms import Scope, Scopes, Text, Url
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
-Text = Annotated[str, Meta(min_length=1)]
-Url = Annotated[str, Meta(pattern=r"^https://[^\s?#]+\Z")]
-Scope = Annotated[str, Meta(pattern=r"^[\x21\x23-\x5b\x5d-\x7e]+\Z")]  # RFC 6749, 3.3
-Scopes = Annotated[list[Scope], Meta(min_length=1)]
 
 
 class ConfigError(ServiceError):
@@ -132,49 +129,6 @@ class ServiceConfig(
     binding: Literal["certificate", "dpop"] = "certificate"  # of its own tokens
 
 
-class SubjectMatch(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
-):
-    """The one attribute that names a client's certificate (RFC 8705, 2.1.2)."""
-
-    subject_dn: Text | None = None
-    san_dns: Text | None = None
-    san_uri: Text | None = None
-    san_ip: Text | None = None
-    san_email: Text | None = None
-
-    def __post_init__(self) -> None:
-        given = [name for name in self.__struct_fields__ if getattr(self, name)]
-        if len(given) != 1:
-            raise ValueError(f"exactly one attribute names a client, got {given}")
-        if self.san_ip is not None:
-            ip_address(self.san_ip)
-        if self.subject_dn is not None:
-            x509.Name.from_rfc4514_string(self.subject_dn)
-
-    @property
-    def attribute(self) -> tuple[str, str]:
-        """The attribute's name and the value registered for it."""
-        members = msgspec.structs.asdict(self)
-        return next((name, value) for name, value in members.items() if value)
-
-
-class ClientConfig(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
-):
-    """One registered client of the token service."""
-
-    tls_client_auth: SubjectMatch
-    audiences: dict[Url, Scopes]  # what it may ask for, and with which scopes
-    lifetime: Annotated[int, Meta(ge=1, le=3600)]  # seconds
-    binding: Literal["certificate", "dpop", "none"]  # "none" issues bearer tokens
-    format: Literal["jwt", "opaque"] = "jwt"
-    audience: Url | None = None  # what it is itself, as a resource service
-    # For a token that was sent to it, by the scope in that token: what it may get from
-    # others on behalf of who sent it (RFC 8693).
-    delegates: dict[Scope, dict[Url, Scopes]] = {}
-
-
 class Replica(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Another process of the token service, whose public keys are published too."""
 
@@ -194,6 +148,9 @@ class TokenServiceConfig(
     state: Path
     clients: dict[Text, ClientConfig]
     replicas: list[Replica] = []
+    # Roots of further trust domains whose certificates may be clients', in PEM files;
+    # those of our own are the identity's.
+    trust_bundles: dict[Text, Path] = {}
     # A signing key signs for so many seconds, and is published so many before. Guards
     # believe a key set for ten minutes, and a cache may add five.
     key_rotation: Annotated[int, Meta(ge=7200)] = 30 * 86400
@@ -204,6 +161,7 @@ class TokenServiceConfig(
         super().__post_init__()
         if self.key_lead >= self.key_rotation:
             raise ValueError("key_lead: expected less than key_rotation")
+        check_trust_domains(self.trust_domain, self.trust_bundles, self.clients)
 
 
 class Upstream(Callee, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -28,12 +28,14 @@ from services.gateway.app import create_app as create_gateway
 from services.gateway.gateway import Gateway
 from services.guard.workload import Workload
 from services.token.app import create_app
+from services.token.registry import Registry
 from services.token.siblings import sibling
 from services.watched import Watched, file_stamp
 from services.wire.forwarded import ForwardedCertificate
 from services.wire.generation import LiveIdentity
 from services.wire.hops import Hop
 from services.wire.server import server
+from services.wire.tls import NO_ANCHORS, Anchors
 
 
 def serve(path: Path) -> None:
@@ -47,12 +49,14 @@ def serve(path: Path) -> None:
     """
     config = read_config(path)
     if isinstance(config, TokenServiceConfig):
-        app, identity = _token_service(path, config)
+        app, identity, anchors = _token_service(path, config)
     elif isinstance(config, GatewayConfig):
         gateway = Gateway.load(path)
         app, identity = create_gateway(gateway), gateway.identity
+        anchors = NO_ANCHORS
     else:
         app, identity = _resource_service(path, config)
+        anchors = NO_ANCHORS
     hops = Watched(lambda: _hops(path), file_stamp(path), name=f"{path}: trusted_hops")
     listening = server(
         ForwardedCertificate(app, identity=identity, hops=hops.current),
@@ -61,6 +65,7 @@ def serve(path: Path) -> None:
         port=config.port,
         tls_minimum=config.tls_minimum,
         demand_certificate=not any(hop.is_nameless for hop in hops.current()),
+        anchors=anchors,
     )
     # uvicorn finishes what is under way and then raises the signal again for whoever
     # had it before: a process told to stop has not failed.
@@ -78,7 +83,7 @@ def _stop(_signal: int, _frame: object) -> NoReturn:
 
 def _token_service(
     path: Path, first: TokenServiceConfig
-) -> tuple[ASGIApp, LiveIdentity]:
+) -> tuple[ASGIApp, LiveIdentity, Anchors]:
     def read() -> TokenServiceConfig:
         config = read_config(path)
         if not isinstance(config, TokenServiceConfig):
@@ -88,7 +93,9 @@ def _token_service(
     config = Watched(read, file_stamp(path), name=str(path))
     identity = _identity(first)
     siblings = tuple(sibling(replica, identity, utc_now) for replica in first.replicas)
-    return create_app(config, siblings=siblings), identity
+    registry = Registry(config, identity)
+    app = create_app(config, registry=registry, siblings=siblings)
+    return app, identity, registry
 
 
 def _resource_service(path: Path, first: ServiceConfig) -> tuple[ASGIApp, LiveIdentity]:

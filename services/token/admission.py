@@ -2,10 +2,10 @@
 
 Every endpoint that a client authenticates at comes through here, in the same steps:
 
-1. The connection has a client certificate that is good now.
-2. There is one way of authenticating, the certificate: no Authorization header.
+1. The connection has a client certificate whose time is not over.
+2. There is no Authorization header: no client of ours authenticates by one.
 3. The form is well-formed.
-4. The certificate is the one registered for the `client_id` that was sent.
+4. The client is the one it names, by the method that it is registered for.
 5. A DPoP proof, if there is one, is good for this method and URI, and is used for the
    first time (RFC 9449, section 5).
 
@@ -23,8 +23,8 @@ from services.proof.dpop_errors import InvalidProofError, NonceRequiredError
 from services.proof.nonce import NonceIssuer
 from services.state.secret import SharedSecret
 from services.state.store import AlreadyClaimedError, StateUnavailableError, Store
+from services.token.authentication import Authentication
 from services.token.call import Call, Seen
-from services.token.clients import Clients
 from services.token.errors import (
     InvalidRequestError,
     NonceWantedError,
@@ -34,8 +34,9 @@ from services.token.errors import (
     UnusableCertificateError,
 )
 from services.token.form import LONGEST_BODY, TokenForm, read_form
+from services.token.registry import Registry
 from services.watched import Watched
-from services.wire.peer import Peer, PeerError, peer_of
+from services.wire.peer import PeerError, Presented, presented_of
 
 _PROOFS = "dpop proof at the token service"
 
@@ -46,6 +47,7 @@ class Admission:
     def __init__(
         self,
         config: Watched[TokenServiceConfig],
+        registry: Registry,
         store: Store,
         clock: Callable[[], datetime],
     ) -> None:
@@ -53,8 +55,7 @@ class Admission:
         self._store = store
         self._clock = clock
         self._secret = SharedSecret(store, "dpop nonces of the token service")
-        self._clients_of = config.current()
-        self._clients = Clients(self._clients_of.clients)
+        self._authentication = Authentication(registry, store)
 
     async def admit(self, request: Request, seen: Seen) -> Call:
         """Return the call that `request` is, and note in `seen` what is learnt of it.
@@ -63,31 +64,19 @@ class Admission:
             TokenRequestError: the subclass says which step refused.
         """
         now = self._clock()
-        peer = seen.peer = self._peer(request, now)  # 1
+        peer = seen.peer = _presented(request, now)  # 1
         if "authorization" in request.headers:  # 2
             raise InvalidRequestError("credentials beside a client certificate")
         form = await _form(request)  # 3
         seen.client_id = form.single.get("client_id")
-        client = self.clients.authenticate(form.required("client_id"), peer)  # 4
+        issuer = self._config.current().issuer
+        client = await self._authentication.authenticate(  # 4
+            form, peer, issuer=issuer, now=now
+        )
+        seen.client_id = client.client_id
         proof = await self._proof(request, seen, now)  # 5
         accept = request.headers.get("accept", "")
         return Call(form, client, peer, proof, now, accept)
-
-    @property
-    def clients(self) -> Clients:
-        """The clients of today's configuration, read once for each."""
-        config = self._config.current()
-        if config is not self._clients_of:
-            self._clients = Clients(config.clients)
-            self._clients_of = config
-        return self._clients
-
-    def _peer(self, request: Request, now: datetime) -> Peer:
-        trust_domain = self._config.current().trust_domain
-        try:
-            return peer_of(request.scope, trust_domain=trust_domain, now=now)
-        except PeerError as error:
-            raise UnusableCertificateError(str(error)) from error
 
     async def _proof(
         self, request: Request, seen: Seen, now: datetime
@@ -123,6 +112,13 @@ class Admission:
         issuer = self._config.current().issuer
         origin = "/".join(issuer.split("/", 3)[:3])
         return origin + str(request.scope["path"])
+
+
+def _presented(request: Request, now: datetime) -> Presented:
+    try:
+        return presented_of(request.scope, now=now)
+    except PeerError as error:
+        raise UnusableCertificateError(str(error)) from error
 
 
 async def _form(request: Request) -> TokenForm:

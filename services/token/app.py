@@ -1,15 +1,16 @@
 """The token service as an ASGI application.
 
-`POST /token`, `/introspect` and `/revoke` are for clients, which authenticate by the
-certificate of their connection; metadata, public keys and the list of revoked tokens
+`POST /token`, `/introspect` and `/revoke` are for clients, each of which authenticates
+by the method it is registered for; metadata, public keys and the list of revoked tokens
 are for everybody the TLS layer admits. One line of the log says who got what, or why
 not.
 
-Which certificates TLS admits is for `wire`; which of them is which client, for
-`clients`; what a client may have, for `grants`.
+Which certificates TLS admits is for `registry`; who is which client, for
+`authentication`; what a client may have, for `grants`.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from logging import ERROR
 from urllib.parse import urlsplit
@@ -37,6 +38,7 @@ from services.token.key_ring import OWN_KEYS, KeyRing
 from services.token.limits import Limits
 from services.token.metadata import metadata, metadata_path
 from services.token.own_keys import OwnKeys
+from services.token.registry import Registry
 from services.token.revocation import FEED, feed, revoke
 from services.token.rotation import Schedule
 from services.token.tokens import Tokens, token_type
@@ -97,6 +99,7 @@ class TokenService:
 def create_app(
     config: Watched[TokenServiceConfig],
     *,
+    registry: Registry,
     siblings: tuple[RemoteKeySet, ...] = (),
     clock: Callable[[], datetime] = utc_now,
 ) -> Starlette:
@@ -111,13 +114,18 @@ def create_app(
     own = OwnKeys(first.state, lambda: _schedule(config.current()), clock)
     keys = KeyRing(own, siblings)
     service = TokenService(config, Tokens(first.issuer, keys, store))
-    admission = Admission(config, store, clock)
+    admission = Admission(config, registry, store, clock)
     base = urlsplit(first.issuer).path.rstrip("/")  # what the metadata says, too
 
     def post(path: str, name: str, handle: Handler) -> Route:
         limits = Limits(lambda: getattr(config.current().rates, name), Buckets())
         endpoint = Endpoint(name, admission, limits, handle)
         return Route(f"{base}{path}", endpoint.__call__, methods=["POST"])
+
+    @asynccontextmanager
+    async def prepared(_app: Starlette) -> AsyncIterator[None]:
+        await registry.prepare()
+        yield
 
     app = Starlette(
         routes=[
@@ -130,6 +138,7 @@ def create_app(
             Route(metadata_path(first.issuer), service.metadata, methods=["GET"]),
         ],
         exception_handlers={HTTPException: _not_answered, Exception: _server_error},
+        lifespan=prepared,
     )
     app.router.redirect_slashes = False  # a redirect would repeat the Host it was sent
     return app

@@ -6,7 +6,7 @@ from datetime import datetime
 from services.proof.dpop import DpopProof
 from services.token.clients import Client
 from services.token.form import TokenForm
-from services.wire.peer import Peer
+from services.wire.peer import Presented
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class Call:
 
     form: TokenForm
     client: Client
-    peer: Peer
+    peer: Presented
     proof: DpopProof | None
     now: datetime
     accept: str = ""  # the Accept header
@@ -25,6 +25,6 @@ class Call:
 class Seen:
     """What is known of a request so far, for the log line of its refusal."""
 
-    peer: Peer | None = None
+    peer: Presented | None = None
     client_id: str | None = None
     next_nonce: str | None = None  # for the answer, if the client uses DPoP

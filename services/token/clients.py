@@ -1,22 +1,20 @@
-"""Who may ask for a token, and for which (RFC 8705, section 2.1; RFC 6749, 3.2.1).
+"""Who may ask for a token, and for which (RFC 6749, section 3.2.1).
 
-The registry is the topology's: nobody registers at run time. Authentication is the
-match of the certificate with what is registered for the `client_id` that was sent, and
-no other (RFC 8705, section 2).
+The registry is the topology's: nobody registers at run time. That a request comes from
+one of these clients is for `authentication` to find out.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from services.config import ClientConfig, SubjectMatch
+from services.registration.client import ClientConfig
+from services.registration.methods import Method
 from services.token.errors import (
     InvalidScopeError,
     InvalidTargetError,
     UnknownClientError,
 )
-from services.token.subject import check_subject
-from services.wire.peer import Peer
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +22,7 @@ class Client:
     """A registered client: how it is known, and what it may have."""
 
     client_id: str
-    subject: SubjectMatch
+    method: Method
     audiences: Mapping[str, frozenset[str]]
     lifetime: timedelta
     binding: str  # certificate, dpop, none
@@ -35,9 +33,10 @@ class Client:
     @classmethod
     def read(cls, client_id: str, config: ClientConfig) -> "Client":
         """Return the client that `config` registers as `client_id`."""
+        _, method = config.method
         return cls(
             client_id=client_id,
-            subject=config.tls_client_auth,
+            method=method,
             audiences={
                 audience: frozenset(scopes)
                 for audience, scopes in config.audiences.items()
@@ -85,15 +84,13 @@ class Clients:
             for client_id, config in registered.items()
         }
 
-    def authenticate(self, client_id: str, peer: Peer) -> Client:
-        """Return the client `client_id` if `peer` is it.
+    def client(self, client_id: str) -> Client:
+        """Return the client `client_id`, whoever asks.
 
         Raises:
             UnknownClientError: nobody is registered under this name.
-            WrongSubjectError: the certificate is not the one registered for it.
         """
         client = self._clients.get(client_id)
         if client is None:
             raise UnknownClientError(f"client {client_id!r} is not registered")
-        check_subject(client.subject, peer.certificate)
         return client

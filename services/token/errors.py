@@ -55,6 +55,22 @@ class UnusableCertificateError(InvalidClientError):
     """There is no client certificate on the connection, or it is not valid now."""
 
 
+class UnregisteredCertificateError(InvalidClientError):
+    """The certificate is none of those registered for the client."""
+
+
+class UntrustedIssuerError(InvalidClientError):
+    """The certificate was not issued under a root of the client's trust domain."""
+
+
+class OtherTrustDomainError(InvalidClientError):
+    """The certificate names a workload of another trust domain than the client's."""
+
+
+class UnnamedWorkloadError(InvalidClientError):
+    """The certificate names no workload, and those of our trust domain do."""
+
+
 class UnsupportedGrantTypeError(TokenRequestError):
     """The grant type is none that this token service offers."""
 

@@ -1,8 +1,8 @@
 """The parameters of a token request, read strictly (RFC 6749, sections 3.2 and B).
 
 A parameter given twice is refused (only `resource` may repeat, RFC 8707), an empty one
-counts as absent, an unknown one is ignored. A second way of authenticating the client
-beside its certificate is refused, since nobody could say which of them counted.
+counts as absent, an unknown one is ignored. A client secret is refused: no client has
+one, and beside another way of authenticating nobody could say which of them counted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,9 +14,6 @@ from services.token.errors import InvalidRequestError
 LONGEST_BODY = 16_384  # bytes; the largest honest request is a few hundred
 _MOST_FIELDS = 50
 _REPEATABLE = frozenset({"resource"})
-_OTHER_AUTHENTICATION = frozenset(
-    {"client_secret", "client_assertion", "client_assertion_type"}
-)
 _CONTENT_TYPE = "application/x-www-form-urlencoded"
 
 
@@ -76,6 +73,6 @@ def _form(pairs: list[tuple[str, str]]) -> TokenForm:
         seen.add(name)
     given = [(name, value) for name, value in pairs if value]
     single = {name: value for name, value in given if name not in _REPEATABLE}
-    for name in _OTHER_AUTHENTICATION & single.keys():
-        raise InvalidRequestError(f"{name} beside a client certificate")
+    if "client_secret" in single:
+        raise InvalidRequestError("client_secret beside a client certificate")
     return TokenForm(single, [value for name, value in given if name == "resource"])

@@ -13,7 +13,6 @@ from services.proof.embedded_key import PROOF_ALGORITHMS
 from services.token.grants import GRANT_TYPES
 from services.token.introspection import SIGNING_ALGORITHMS
 
-_METHODS = ["tls_client_auth"]
 WELL_KNOWN = "/.well-known/oauth-authorization-server"
 
 
@@ -26,6 +25,7 @@ def metadata(config: TokenServiceConfig) -> dict[str, Any]:
         for granted in client.audiences.values()
         for scope in granted
     }
+    authentication = _authentication(config)
     members = {
         "issuer": config.issuer,
         "token_endpoint": f"{base}/token",
@@ -34,14 +34,31 @@ def metadata(config: TokenServiceConfig) -> dict[str, Any]:
         "jwks_uri": f"{base}/jwks",
         "scopes_supported": sorted(scopes),
         "grant_types_supported": sorted(GRANT_TYPES),
-        "token_endpoint_auth_methods_supported": _METHODS,
-        "introspection_endpoint_auth_methods_supported": _METHODS,
-        "revocation_endpoint_auth_methods_supported": _METHODS,
+        **{
+            f"{endpoint}_endpoint_{member}": value
+            for endpoint in ("token", "introspection", "revocation")
+            for member, value in authentication.items()
+        },
         "introspection_signing_alg_values_supported": SIGNING_ALGORITHMS,
         "dpop_signing_alg_values_supported": sorted(PROOF_ALGORITHMS),
         "tls_client_certificate_bound_access_tokens": True,
     }
     return {name: value for name, value in members.items() if value != []}
+
+
+def _authentication(config: TokenServiceConfig) -> dict[str, list[str]]:
+    """Return what clients are registered to authenticate by, at all endpoints alike.
+
+    The algorithms have to be told where assertions are taken, and `none` is never one
+    (RFC 8414, section 2).
+    """
+    methods = {name for name, _ in (each.method for each in config.clients.values())}
+    signed = "private_key_jwt" in methods
+    return {
+        # Without a list a reader would believe in client_secret_basic.
+        "auth_methods_supported": sorted(methods) or ["tls_client_auth"],
+        "auth_signing_alg_values_supported": list(PROOF_ALGORITHMS) if signed else [],
+    }
 
 
 def metadata_path(issuer: str) -> str:

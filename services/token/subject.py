@@ -3,8 +3,8 @@
 Five attributes, one comparison each: distinguished names as parsed names, addresses as
 numbers, host names without case. The leaf's own names only.
 
-Not proved here: that the certificate is trusted (TLS did that, with the trust bundle)
-and that the caller holds its key (TLS again).
+Not proved here: that the certificate was issued by who may (`issuers`), and that the
+caller holds its key (TLS).
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from ipaddress import ip_address
 
 from cryptography import x509
 
-from services.config import SubjectMatch
+from services.registration.methods import SubjectMatch
 from services.token.errors import WrongSubjectError
 
 

@@ -6,7 +6,8 @@ application will not notice the change: `client_cert` is the DER form of the ver
 leaf (uvicorn #3132), `client_cert_chain` an immutable tuple of PEM texts, leaf first
 (uvicorn #3133). Once uvicorn has it, `wire.server` drops the mixin.
 
-Three choices are ours. Before Python 3.13, which cannot tell the verified chain, the
+Three choices are ours. Before Python 3.13, which has a public call for it, the verified
+chain is what the private one says, that has been there since 3.10; without either, the
 tuple holds the leaf alone (#3133 leaves it empty). `server_cert` is None, because
 Python cannot tell what it presented. `client_cert_name` and `client_cert_error` are
 left out, as the next version of the extension does (asgiref #590).
@@ -25,6 +26,7 @@ _VERSIONS = {
     "TLSv1.2": ssl.TLSVersion.TLSv1_2.value,
     "TLSv1.3": ssl.TLSVersion.TLSv1_3.value,
 }
+_PEM = 1  # what the private call takes for it
 
 
 class WithCertificate(asyncio.Protocol):
@@ -75,8 +77,12 @@ def _chain(tls: ssl.SSLObject, leaf: bytes | None) -> tuple[str, ...]:
     if leaf is None:
         return ()
     verified = getattr(tls, "get_verified_chain", None)  # Python 3.13
-    chain = verified() if verified is not None else [leaf]
-    return tuple(ssl.DER_cert_to_PEM_cert(der) for der in chain)
+    if verified is not None:
+        return tuple(ssl.DER_cert_to_PEM_cert(der) for der in verified())
+    inner = getattr(getattr(tls, "_sslobj", None), "get_verified_chain", None)
+    if inner is not None:
+        return tuple(certificate.public_bytes(_PEM) for certificate in inner())
+    return (ssl.DER_cert_to_PEM_cert(leaf),)
 
 
 @cache

@@ -61,14 +61,26 @@ class WrongTrustDomainError(PeerError):
 
 
 @dataclass(frozen=True, slots=True)
-class Peer:
-    """A service whose certificate TLS has verified; only `peer_of` makes one."""
+class Presented:
+    """A certificate that TLS let in, whoever it is trusted by, if by anybody.
+
+    Only `presented_of` makes one, for the token service, whose TLS has further anchors
+    (`wire.tls`). A name in it means nothing until somebody has looked at the issuer.
+    """
 
     certificate: x509.Certificate
-    spiffe_id: SpiffeId
+    spiffe_id: SpiffeId | None
     thumbprint: str
     serial: int
     not_after: datetime
+    issuers: tuple[str, ...] = ()  # PEM, as TLS has seen them; not to be relied upon
+
+
+@dataclass(frozen=True, slots=True)
+class Peer(Presented):
+    """A service whose certificate TLS has verified; only `peer_of` makes one."""
+
+    spiffe_id: SpiffeId
 
 
 def peer_of(scope: Mapping[str, Any], *, trust_domain: str, now: datetime) -> Peer:
@@ -81,20 +93,79 @@ def peer_of(scope: Mapping[str, Any], *, trust_domain: str, now: datetime) -> Pe
         WrongTrustDomainError: it names one of another domain than `trust_domain`.
         ExpiredCertificateError: the certificate's time is over at `now`.
     """
-    tls = (scope.get("extensions") or {}).get("tls")
-    der = tls.get("client_cert") if isinstance(tls, Mapping) else None
-    if not isinstance(der, bytes) or not der:
-        raise NoCertificateError("the request came without a client certificate")
-    peer = _parse(der)
+    peer = _parse(_leaf(_tls(scope)))
     if peer.spiffe_id.trust_domain != trust_domain:
         raise WrongTrustDomainError(f"{peer.spiffe_id} is not of {trust_domain}")
-    # The last second belongs to the validity (RFC 5280, section 4.1.2.5).
-    if now > peer.not_after:
-        raise ExpiredCertificateError(
-            f"certificate {peer.serial:x} of {peer.spiffe_id} expired at "
-            f"{peer.not_after.isoformat()}"
-        )
+    _check_time(peer, now)
     return peer
+
+
+def presented_of(scope: Mapping[str, Any], *, now: datetime) -> Presented:
+    """Return the certificate of a request, of whichever issuer.
+
+    Raises:
+        NoCertificateError: no TLS, or no certificate.
+        UnreadableNameError: it cannot be read, or has SPIFFE IDs, and not just one.
+        AuthorityAsPeerError: it belongs to a certification authority.
+        ExpiredCertificateError: its time is over at `now`.
+    """
+    tls = _tls(scope)
+    _, *issuers = tls.get("client_cert_chain") or (None,)
+    presented = _parse_any(_leaf(tls), tuple(issuers))
+    _check_time(presented, now)
+    return presented
+
+
+def _tls(scope: Mapping[str, Any]) -> Mapping[str, Any]:
+    tls = (scope.get("extensions") or {}).get("tls")
+    return tls if isinstance(tls, Mapping) else {}
+
+
+def _leaf(tls: Mapping[str, Any]) -> bytes:
+    der = tls.get("client_cert")
+    if not isinstance(der, bytes) or not der:
+        raise NoCertificateError("the request came without a client certificate")
+    return der
+
+
+def _check_time(presented: Presented, now: datetime) -> None:
+    # The last second belongs to the validity (RFC 5280, section 4.1.2.5).
+    if now > presented.not_after:
+        raise ExpiredCertificateError(
+            f"certificate {presented.serial:x} of {presented.spiffe_id} expired at "
+            f"{presented.not_after.isoformat()}"
+        )
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _parse_any(der: bytes, issuers: tuple[str, ...]) -> Presented:
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        spiffe_id = spiffe_id_of(certificate) if _names_workload(certificate) else None
+        _check_no_authority(certificate)
+    except (ValueError, x509.InvalidVersion, IdentityError) as error:
+        raise UnreadableNameError(f"the client's certificate: {error}") from error
+    return Presented(
+        certificate=certificate,
+        spiffe_id=spiffe_id,
+        thumbprint=thumbprint(certificate),
+        serial=certificate.serial_number,
+        not_after=certificate.not_valid_after_utc,
+        issuers=issuers,
+    )
+
+
+def _names_workload(certificate: x509.Certificate) -> bool:
+    try:
+        names = certificate.extensions.get_extension_for_class(
+            x509.SubjectAlternativeName
+        ).value
+    except x509.ExtensionNotFound:
+        return False
+    except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise ValueError(str(error)) from error
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    return any(uri.lower().startswith("spiffe:") for uri in uris)
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -126,8 +197,14 @@ def workload_of(verified: bytes) -> tuple[x509.Certificate, SpiffeId]:
     except (ValueError, IdentityError) as error:
         raise UnreadableNameError(f"the peer's certificate: {error}") from error
     # The extensions can be read: the name was found among them.
+    _check_no_authority(certificate)
+    return certificate, spiffe_id
+
+
+def _check_no_authority(certificate: x509.Certificate) -> None:
     for extension in certificate.extensions:
         match extension.value:
             case x509.BasicConstraints(ca=True) | x509.KeyUsage(key_cert_sign=True):
-                raise AuthorityAsPeerError(f"{spiffe_id} shows a CA's certificate")
-    return certificate, spiffe_id
+                raise AuthorityAsPeerError(
+                    f"a CA's certificate, {certificate.serial_number:x}, as a peer's"
+                )

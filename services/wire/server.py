@@ -23,7 +23,7 @@ from services.wire.extension import WithCertificate
 from services.wire.generation import LiveIdentity
 from services.wire.manager import inherited_listener, notify
 from services.wire.patience import PatientH11, PatientHttpTools
-from services.wire.tls import Minimum, ServerContext
+from services.wire.tls import NO_ANCHORS, Anchors, Minimum, ServerContext
 
 Parser = Literal["auto", "h11", "httptools"]
 Loop = Literal["auto", "asyncio", "uvloop"]
@@ -116,6 +116,7 @@ def server(  # noqa: PLR0913 - all but two have the value that production uses
     port: int,
     tls_minimum: Minimum = "1.3",
     demand_certificate: bool = True,
+    anchors: Anchors = NO_ANCHORS,
     http: Parser = "auto",
     loop: Loop = "auto",
 ) -> Server:
@@ -123,14 +124,19 @@ def server(  # noqa: PLR0913 - all but two have the value that production uses
 
     Port 0 takes a free one, which the server's `port` then tells. A socket that systemd
     opened for this process is taken instead. Without `demand_certificate` a peer may
-    come with no certificate; `app` must refuse whoever does (`wire.forwarded`).
+    come with no certificate; `app` must refuse whoever does (`wire.forwarded`). Whoever
+    comes by one of the `anchors` must be refused by all of `app` that relies on the
+    trust domain (`token.issuers`).
 
     Raises:
         AddressError: the address or port cannot be listened on.
         ssl.SSLError: OpenSSL does not take the identity's files.
     """
     context = ServerContext(
-        identity, minimum=tls_minimum, demand_certificate=demand_certificate
+        identity,
+        minimum=tls_minimum,
+        demand_certificate=demand_certificate,
+        anchors=anchors,
     )
     config = uvicorn.Config(
         app,

@@ -10,13 +10,19 @@ date now; for a client also that the server is the service that was meant. Not p
 that a client may do what it asks for, and that its certificate is still good at a later
 request of the same connection (`wire.peer`, `guard`).
 
+One server has clients of other issuers, or of none: the token service. Its `Anchors`
+are let in beside the bundle, on its own listener and nowhere else; whose certificate it
+is, and by which anchor, is then for `services.token` to find out again (RFC 8705,
+section 6.1). Strict mode sees to it that only a real CA certificate can sign another.
+
 The names of the CAs are not listed in the certificate request (RFC 8446, section
 4.2.4): Python's `ssl` has no call for it, and a peer with one identity needs no list.
 """
 
 import logging
 import ssl
-from typing import Any, Literal, Self
+from collections.abc import Callable
+from typing import Any, Literal, Protocol, Self
 
 from pki.identity import SpiffeId
 from services import log
@@ -42,6 +48,32 @@ _UNFINISHED = (
 )
 
 
+_SELF_SIGNED = 18  # X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT
+
+
+class Anchors(Protocol):
+    """Certificates that are let in, or whose issues are, beside those of the bundle."""
+
+    def current(self) -> bytes:
+        """Return them in DER, one after the other; asked for at each handshake."""
+
+    def missed(self) -> None:
+        """Take notice that a self-signed certificate which is none of them came."""
+
+
+class _NoAnchors:
+    """What every server has but one."""
+
+    def current(self) -> bytes:
+        return b""
+
+    def missed(self) -> None:
+        """Do nothing: it is as it should be."""
+
+
+NO_ANCHORS: Anchors = _NoAnchors()
+
+
 class ServerContext(ssl.SSLContext):
     """A context whose every new connection gets the current generation, whole.
 
@@ -60,6 +92,7 @@ class ServerContext(ssl.SSLContext):
         *,
         minimum: Minimum = "1.3",
         demand_certificate: bool = True,
+        anchors: Anchors = NO_ANCHORS,
     ) -> None:
         """Build the first context.
 
@@ -70,8 +103,9 @@ class ServerContext(ssl.SSLContext):
         self._minimum = minimum
         # A certificate that is shown is checked either way.
         self._mode = ssl.CERT_REQUIRED if demand_certificate else ssl.CERT_OPTIONAL
-        self._seen = self._generation = identity.current()
-        self._context = _server_context(self._generation, minimum, self._mode)
+        self._anchors = anchors
+        self._seen = self._taken = (identity.current(), anchors.current())
+        self._context = self._made()
 
     def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
         """Begin a connection for an event loop."""
@@ -82,30 +116,39 @@ class ServerContext(ssl.SSLContext):
         return self._present().wrap_socket(*args, **options)
 
     def _present(self) -> ssl.SSLContext:
-        generation = self._identity.current()
-        if generation is not self._seen:
-            self._seen = generation
-            self._take(generation)
+        wanted = (self._identity.current(), self._anchors.current())
+        if wanted != self._seen:
+            self._seen = wanted
+            self._take(wanted)
         # TLS 1.2 falls back to a session cache that belongs to the context and that
         # Python cannot switch off; a context that serves one connection has none to
         # resume. A session of TLS 1.3 ends with its tickets, of which there are none.
         if self._minimum == "1.2":
-            return _server_context(self._generation, self._minimum, self._mode)
+            return self._made()
         return self._context
 
-    def _take(self, generation: Generation) -> None:
-        """Present `generation` from now on, unless OpenSSL will not have it."""
+    def _take(self, wanted: tuple[Generation, bytes]) -> None:
+        """Use what is `wanted` from now on, unless OpenSSL will not have it."""
+        before, self._taken = self._taken, wanted
         try:
-            self._context = _server_context(generation, self._minimum, self._mode)
+            self._context = self._made()
         except (ssl.SSLError, OSError) as error:
+            self._taken = before
             log.event(
                 "tls.generation_refused",
                 level=logging.ERROR,
-                serial=format(generation.serial, "x"),
+                serial=format(wanted[0].serial, "x"),
                 reason=error,
             )
-        else:
-            self._generation = generation
+
+    def _made(self) -> ssl.SSLContext:
+        generation, anchors = self._taken
+        context = _server_context(generation, self._minimum, self._mode)
+        if anchors:
+            context.load_verify_locations(cadata=anchors)
+        missed = {"missed": staticmethod(self._anchors.missed)}
+        context.sslobject_class = type("ServerSide", (_ServerSide,), missed)
+        return context
 
 
 def client_context(generation: Generation, expected: SpiffeId) -> ssl.SSLContext:
@@ -138,6 +181,7 @@ class _ServerSide(ssl.SSLObject):
     then hangs up; if it does not, the loop's handshake timeout does.
     """
 
+    missed: Callable[[], None]
     _refusal: tuple[object, ...] | None = None
 
     def do_handshake(self) -> None:
@@ -157,6 +201,8 @@ class _ServerSide(ssl.SSLObject):
                 reason=getattr(error, "verify_message", None) or error.reason,
                 error=error.strerror,
             )
+            if getattr(error, "verify_code", None) == _SELF_SIGNED:
+                self.missed()
             raise ssl.SSLWantReadError(
                 ssl.SSL_ERROR_WANT_READ, "the alert is to be sent"
             ) from None
@@ -212,7 +258,6 @@ def _server_context(
     context.num_tickets = 0
     context.verify_mode = mode
     context.set_alpn_protocols(_ALPN)
-    context.sslobject_class = _ServerSide
     _load(context, generation)
     return context
 

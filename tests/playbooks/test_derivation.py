@@ -16,6 +16,7 @@ from ansible_collections.certbound.kit.plugins.plugin_utils.topology.model impor
 from pki.policy import Policy, read_policy
 from services.config import ServiceConfig, TokenServiceConfig, read_config
 from services.deployment import read_deployment
+from services.registration.methods import SubjectMatch
 
 PLACES = derivation.Places(PurePosixPath("/srv/kit"), PurePosixPath("/srv/kit/certs"))
 
@@ -123,9 +124,8 @@ def test_token_service_is_told_its_clients(topology: Topology, tmp_path: Path) -
     config = config_of(topology, "token-service", tmp_path)
     assert isinstance(config, TokenServiceConfig)
     storefront = config.clients["storefront"]
-    assert storefront.tls_client_auth.attribute == (
-        "san_uri",
-        "spiffe://shop.internal/service/storefront",
+    assert storefront.tls_client_auth == SubjectMatch(
+        san_uri="spiffe://shop.internal/service/storefront"
     )
     assert storefront.audiences == {"https://orders.shop.internal": ["orders.read"]}
     assert storefront.binding == "certificate"

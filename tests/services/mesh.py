@@ -37,7 +37,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from pki.identity import SpiffeId
 from services.wire.generation import Generation, LiveIdentity
 from services.wire.server import Loop, Parser, Server, server
-from services.wire.tls import Minimum
+from services.wire.tls import NO_ANCHORS, Anchors, Minimum
 from tests.services.profiles import authority_key, builder, key_usage
 
 TRUST_DOMAIN = "shop.internal"
@@ -256,7 +256,7 @@ def until(condition: Callable[[], object], seconds: float = 10) -> None:
 class Serve(Protocol):
     """The type of the `serve` fixture."""
 
-    def __call__(
+    def __call__(  # noqa: PLR0913 - what `server` takes
         self,
         app: Callable[..., Any],
         identity: Instance | LiveIdentity,
@@ -264,6 +264,7 @@ class Serve(Protocol):
         tls_minimum: Minimum = "1.3",
         http: Parser = "auto",
         loop: Loop = "auto",
+        anchors: Anchors = NO_ANCHORS,
     ) -> AbstractContextManager[Running]:
         """Serve `app` while the context lasts."""
 

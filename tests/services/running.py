@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from services.config import ConfigError, TokenServiceConfig, read_config
 from services.proof.key_set import read_key_set
 from services.token.app import create_app
+from services.token.registry import Registry
 from services.watched import Watched, file_stamp
 from services.wire.generation import thumbprint
 from services.wire.tls import client_context
@@ -198,6 +199,8 @@ def token_service(
     config = Watched(read, file_stamp(document), name="config", monotonic=clock.seconds)
     seen: list[Seen] = []
     before: list[Callable[[], object]] = []
-    made = recorded(app(config, clock=clock), seen, before)
-    with serve(made, instance) as running:
+    identity = instance.live(clock.seconds)
+    registry = Registry(config, identity, clock=clock)
+    made = recorded(app(config, registry=registry, clock=clock), seen, before)
+    with serve(made, instance, anchors=registry) as running:
         yield Tokens(running, instance, document, clock, seen, before)

@@ -17,6 +17,7 @@ from services.config import (
     read_config,
 )
 from services.errors import ServiceError
+from services.registration.methods import SubjectMatch
 from tests.services.documents import (
     read,
     service_config,
@@ -37,7 +38,7 @@ SERVICE_MEMBERS = [
 ]
 TOKEN_SERVICE_MEMBERS = [
     "service instance trust_domain spiffe_id address port identity issuer state",
-    "clients clients.storefront.tls_client_auth",
+    "clients",
     "clients.storefront.audiences clients.storefront.lifetime",
     "clients.storefront.binding",
 ]
@@ -90,9 +91,8 @@ def test_a_token_service_reads(tmp_path: Path) -> None:
     """The document of the token service becomes the configuration of it."""
     config = token_service_config(tmp_path)
     assert isinstance(config, TokenServiceConfig)
-    assert config.clients["storefront"].tls_client_auth.attribute == (
-        "san_uri",
-        "spiffe://shop.internal/service/storefront",
+    assert config.clients["storefront"].tls_client_auth == SubjectMatch(
+        san_uri="spiffe://shop.internal/service/storefront"
     )
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from services.proof.jws import parse
 from services.token.app import create_app
+from services.token.registry import Registry
 from services.watched import Watched
 from services.wire.tls import client_context
 from tests.services.documents import ISSUER, client_document, token_service_config
@@ -166,10 +167,12 @@ def test_a_caller_that_hangs_up_is_one_line_of_the_log(
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
-def test_a_request_without_tls_is_refused(tmp_path: Path) -> None:
+def test_a_request_without_tls_is_refused(mesh: Mesh, tmp_path: Path) -> None:
     """Served in some other way, without a certificate, nobody is a client."""
     config = token_service_config(tmp_path, state=str(tmp_path / "state"))
-    app = create_app(Watched(lambda: config, lambda: 0, name="config"))
+    watched = Watched(lambda: config, lambda: 0, name="config")
+    registry = Registry(watched, mesh.instance("token-service").live())
+    app = create_app(watched, registry=registry)
 
     async def ask() -> httpx.Response:
         transport = httpx.ASGITransport(app)
@@ -190,9 +193,9 @@ def test_what_nobody_foresaw_says_nothing(
 ) -> None:
     """An unexpected exception becomes a code, and its text stays inside."""
 
-    def broken(config: Any, *, clock: Callable[[], Any]) -> Any:
+    def broken(config: Any, *, clock: Callable[[], Any], **parts: Any) -> Any:
         times = iter([clock()])  # enough to be made, and none for a request
-        return create_app(config, clock=lambda: next(times, None) or _fail())
+        return create_app(config, clock=lambda: next(times, None) or _fail(), **parts)
 
     with token_service(mesh, serve, tmp_path, app=broken) as tokens:
         answer = tokens.ask(storefront)

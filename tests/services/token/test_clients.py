@@ -10,15 +10,12 @@ from services.token.errors import (
     InvalidScopeError,
     InvalidTargetError,
     UnknownClientError,
-    WrongSubjectError,
 )
 from tests.services.documents import (
     ORDERS_AUDIENCE,
     client_document,
     token_service_config,
 )
-from tests.services.mesh import Mesh
-from tests.services.peers import peer
 
 
 def registry(directory: Path, **clients: dict[str, Any]) -> Clients:
@@ -36,53 +33,28 @@ def clients(tmp_path: Path) -> Clients:
 
 
 @pytest.fixture
-def storefront(clients: Clients, mesh: Mesh) -> Client:
-    """Return the client storefront, authenticated."""
-    return clients.authenticate("storefront", peer(mesh, "storefront"))
+def storefront(clients: Clients) -> Client:
+    """Return the client storefront."""
+    return clients.client("storefront")
 
 
-def test_a_client_is_known_by_its_certificate(storefront: Client) -> None:
-    """The right certificate under the right name is the client."""
+def test_a_client_is_what_is_registered(storefront: Client) -> None:
+    """A registration reads as the client it describes."""
     assert storefront.client_id == "storefront"
     assert storefront.lifetime.total_seconds() == 300
     assert storefront.binding == "certificate"
 
 
-def test_a_client_for_bearer_tokens_is_registered_as_one(
-    clients: Clients, mesh: Mesh
-) -> None:
+def test_a_client_for_bearer_tokens_is_registered_as_one(clients: Clients) -> None:
     """Only `binding: none` makes a client unbound."""
-    assert clients.authenticate("stock", peer(mesh, "stock")).binding == "none"
-
-
-def test_a_renewed_certificate_is_the_same_client(clients: Clients, mesh: Mesh) -> None:
-    """The name authenticates, so a renewal needs no registration."""
-    for _ in range(2):
-        clients.authenticate("storefront", peer(mesh, "storefront"))
+    assert clients.client("stock").binding == "none"
 
 
 @pytest.mark.parametrize("client_id", ["nobody", "Storefront", "storefront "])
-def test_an_unknown_client_is_refused(
-    clients: Clients, mesh: Mesh, client_id: str
-) -> None:
+def test_an_unknown_client_is_refused(clients: Clients, client_id: str) -> None:
     """A name that nobody registered is nobody's."""
     with pytest.raises(UnknownClientError):
-        clients.authenticate(client_id, peer(mesh, "storefront"))
-
-
-def test_another_clients_certificate_is_refused(clients: Clients, mesh: Mesh) -> None:
-    """The match is with what is registered for this client, not for any (8705, 2)."""
-    with pytest.raises(WrongSubjectError):
-        clients.authenticate("storefront", peer(mesh, "stock"))
-
-
-def test_a_certificate_with_a_borrowed_host_name_is_refused(
-    clients: Clients, mesh: Mesh
-) -> None:
-    """A host name does not help where a SPIFFE ID is registered."""
-    thief = peer(mesh, "orders", dns_names=["storefront.shop.internal"])
-    with pytest.raises(WrongSubjectError):
-        clients.authenticate("storefront", thief)
+        clients.client(client_id)
 
 
 def test_no_scope_asked_for_means_all(storefront: Client) -> None:

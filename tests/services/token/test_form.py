@@ -91,12 +91,9 @@ def test_unknown_parameters_are_kept_out_of_the_way() -> None:
     assert form.required("client_id") == "a"
 
 
-@pytest.mark.parametrize(
-    "name", ["client_secret", "client_assertion", "client_assertion_type"]
-)
-def test_a_second_way_to_authenticate_is_refused(name: str) -> None:
-    """One request, one method (RFC 6749, section 2.3): the certificate is it."""
-    refuses(f"{name} beside a client certificate", urlencode({**GOOD, name: "x"}))
+def test_a_secret_is_refused() -> None:
+    """No client has a secret, and one request has one method (RFC 6749, 2.3)."""
+    refuses("client_secret beside", urlencode({**GOOD, "client_secret": "x"}))
 
 
 def test_an_empty_secret_was_not_sent() -> None:

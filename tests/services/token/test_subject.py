@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from services.config import SubjectMatch
+from services.registration.methods import SubjectMatch
 from services.token.errors import WrongSubjectError
 from services.token.subject import check_subject
 from tests.services.certificates import KEY, certificate, rdn, with_names

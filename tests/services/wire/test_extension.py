@@ -1,6 +1,5 @@
 """Tests of `services.wire.extension`: the certificate as the application sees it."""
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -70,8 +69,7 @@ def test_the_application_sees_the_certificate_of_the_connection(
     pems = "".join(seen["client_cert_chain"])
     chain = x509.load_pem_x509_certificates(pems.encode())
     verified = [leaf, storefront.mesh.issuing, storefront.mesh.root]
-    # Earlier versions of Python cannot tell the verified chain, only the leaf.
-    assert chain == (verified if sys.version_info >= (3, 13) else [leaf])
+    assert chain == verified
     assert seen["server_cert"] is None
     assert seen["tls_version"] == 0x0304
     assert seen["cipher_suite"] in TLS_1_3_SUITES
