@@ -5,6 +5,7 @@ token; `stock` is the next service behind orders, and the one that steals.
 """
 
 import json
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -54,6 +55,10 @@ class Standing:
     def bundle(self) -> str:
         """The file of the trust bundle."""
         return str(self.instances["orders"].current / "bundle.pem")
+
+    def context(self) -> ssl.SSLContext:
+        """Return how a stranger without a certificate connects."""
+        return ssl.create_default_context(cafile=self.bundle)
 
     def given(self) -> dict[str, Any]:
         """Return all that a script in another language needs to know."""
