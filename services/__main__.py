@@ -50,7 +50,13 @@ def run(config: Path) -> None:
 @_DEPLOYMENT
 @_PROJECT
 @click.option("--wait", default=0.0, help="Seconds that a port may take to open.")
-def probe(deployment: Path, project: Path, wait: float) -> None:
+@click.option(
+    "--only",
+    default="",
+    metavar="SERVICE@HOST",
+    help="Whose identity to read and whose calls to try: SERVICE, SERVICE@HOST, @HOST.",
+)
+def probe(deployment: Path, project: Path, wait: float, only: str) -> None:
     """Read the identities off the live ports and try every call edge; print JSON.
 
     Exits with 1 if an edge differs from the topology.
@@ -61,7 +67,9 @@ def probe(deployment: Path, project: Path, wait: float) -> None:
     from services.deployment import read_deployment
 
     with _refusals():
-        found = probing.probe(read_deployment(deployment, project), wait=wait)
+        found = probing.probe(
+            read_deployment(deployment, project), wait=wait, only=only
+        )
     click.echo(msgspec.json.encode(found))
     sys.exit(not found.ok)
 
@@ -70,7 +78,13 @@ def probe(deployment: Path, project: Path, wait: float) -> None:
 @_DEPLOYMENT
 @_PROJECT
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, not the table.")
-def drill(deployment: Path, project: Path, *, as_json: bool) -> None:
+@click.option(
+    "--part",
+    type=click.Choice(["victim", "thief"]),
+    help="Play one part, where keys of the two lie on two hosts; prints JSON. The "
+    "victim's answer holds the loot, a member that the thief's deployment must have.",
+)
+def drill(deployment: Path, project: Path, *, as_json: bool, part: str | None) -> None:
     """Steal the victim's tokens and try to use them; print what happened.
 
     Exits with 1 if anything differs from what should happen.
@@ -78,13 +92,21 @@ def drill(deployment: Path, project: Path, *, as_json: bool) -> None:
     import msgspec
 
     from services.deployment import read_deployment
-    from services.drill.drill import run_drill
+    from services.drill import drill as drilling
     from services.report.observations import Observations
     from services.report.tables import render
 
     with _refusals():
-        result = run_drill(read_deployment(deployment, project))
-    if as_json:
+        described = read_deployment(deployment, project)
+        if part == "victim":
+            played = drilling.run_on_victims_host(described)
+            click.echo(msgspec.json.encode(played))
+            sys.exit(not played.result.ok)
+        if part == "thief":
+            result = drilling.run_on_thiefs_host(described)
+        else:
+            result = drilling.run_drill(described)
+    if as_json or part:
         click.echo(msgspec.json.encode(result))
     else:
         click.echo(render(Observations(drill=result)))

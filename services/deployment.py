@@ -29,6 +29,11 @@ class Party(msgspec.Struct, frozen=True, kw_only=True):
     certificate: Path
     private_key: Path
 
+    @property
+    def trust_bundle(self) -> Path:
+        """The roots that it believes; they lie beside its certificate."""
+        return self.certificate.with_name("bundle.pem")
+
 
 class TokenServiceParty(Party, frozen=True, kw_only=True):
     """The token service."""
@@ -51,6 +56,19 @@ class ServiceParty(Party, frozen=True, kw_only=True):
         return next((call.scopes for call in self.calls if call.service == callee), [])
 
 
+class Instance(Party, frozen=True, kw_only=True):
+    """A service on one host; `url` is its guarded resource, by the host's own name."""
+
+    service: str
+    instance: str
+    url: str = ""
+
+    def is_meant_by(self, only: str) -> bool:
+        """Return whether `only` names it: `orders`, `orders@host-1` or `@host-1`."""
+        service, _, host = only.partition("@")
+        return service in {"", self.service} and host in {"", self.host}
+
+
 class DrillParties(msgspec.Struct, frozen=True, kw_only=True):
     """Who plays in the drill: service names and client ids."""
 
@@ -62,6 +80,13 @@ class DrillParties(msgspec.Struct, frozen=True, kw_only=True):
     brief_client: str
 
 
+class Loot(msgspec.Struct, frozen=True, kw_only=True):
+    """Two tokens of the victim's, on their way to the thief."""
+
+    bearer: str
+    bound: str
+
+
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     """The whole roll-out."""
 
@@ -71,7 +96,25 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     trust_domain: str
     token_service: TokenServiceParty
     services: dict[str, ServiceParty]
+    instances: list[Instance] = []
     drill: DrillParties | None = None
+    loot: Loot | None = None  # never in a file: what the thief's host is told
+
+    @property
+    def parties(self) -> list[Instance]:
+        """Every process; where only services are described, one of each."""
+        if self.instances:
+            return self.instances
+        described = {"token-service": self.token_service, **self.services}
+        return [
+            Instance(
+                service=name,
+                instance=f"{name}@{party.host}",
+                url=party.url if isinstance(party, ServiceParty) else "",
+                **{field: getattr(party, field) for field in Party.__struct_fields__},
+            )
+            for name, party in described.items()
+        ]
 
 
 def read_deployment(path: Path, project: Path) -> Deployment:

@@ -4,14 +4,16 @@ Read-only. Each ordered pair of services is tried with the caller's own certific
 edge of the topology must be answered 200; for every other pair the token service must
 refuse a token and the callee must refuse the call, even with a token that the caller
 may have for somebody else.
+
+Keys stay on their hosts: where there are several, each host tries what its own
+processes may do (`only`), and whoever started that puts the findings together.
 """
 
 import socket
 import ssl
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
-from pathlib import Path
+from contextlib import suppress
 
 import httpx
 import msgspec
@@ -20,8 +22,9 @@ from cryptography import x509
 from pki.errors import PkiError
 from pki.identity import spiffe_id_of
 from services.attempt import NoTokenError, Outcome, call, caller, request_token
-from services.deployment import Deployment, Party, ServiceParty
+from services.deployment import Deployment, Instance, ServiceParty
 from services.errors import ServiceError
+from services.key_exchange import UNKNOWN, group_agreed
 
 _CONNECT = 5.0  # seconds
 _PAUSE = 0.05  # seconds between two looks at a port that is not open yet
@@ -52,6 +55,9 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True):
     status: int | None
     reason: str
     ok: bool
+    caller_host: str = ""
+    callee_host: str = ""
+    group: str = UNKNOWN  # of the key exchange between the two hosts
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,35 +66,35 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     identities: list[Identity]
     edges: list[Edge]
     ok: bool
+    missing: list[str] = []  # instances that nobody could look at
 
 
-def probe(deployment: Deployment, *, wait: float = 0) -> Findings:
+def probe(deployment: Deployment, *, wait: float = 0, only: str = "") -> Findings:
     """Return what is running and whether it is what the topology says.
 
     Args:
         deployment: what was rolled out.
         wait: seconds that a process may take until its port is open.
+        only: whose identity is read and whose calls are tried, as `orders`,
+            `orders@host-1` or `@host-1`; all, if it is empty.
 
     Raises:
         NotRunningError: a process does not answer.
     """
     deadline = time.monotonic() + wait
-    parties = {"token-service": deployment.token_service, **deployment.services}
-    identities = [
-        _identity(name, party, deployment.trust_bundle, deadline)
-        for name, party in parties.items()
-    ]
-    edges = list(_edges(deployment))
+    own = [party for party in deployment.parties if party.is_meant_by(only)]
+    identities = [_identity(party, deadline) for party in own]
+    edges = [edge for party in own if party.url for edge in _edges(deployment, party)]
     return Findings(
         identities=identities, edges=edges, ok=all(edge.ok for edge in edges)
     )
 
 
-def _identity(name: str, party: Party, trust_bundle: Path, deadline: float) -> Identity:
+def _identity(party: Instance, deadline: float) -> Identity:
     """Return what the live port of `party` presents to itself as the caller."""
-    context = ssl.create_default_context(cafile=trust_bundle)
+    context = ssl.create_default_context(cafile=party.trust_bundle)
     context.load_cert_chain(party.certificate, party.private_key)
-    where = f"{name} at {party.address} port {party.port}"
+    where = f"{party.service} at {party.address} port {party.port}"
     try:
         with (
             _connect(party, deadline) as connection,
@@ -102,7 +108,7 @@ def _identity(name: str, party: Party, trust_bundle: Path, deadline: float) -> I
     if spiffe_id != party.spiffe_id:
         raise NotRunningError(f"{where} is {spiffe_id}, expected {party.spiffe_id}")
     return Identity(
-        service=name,
+        service=party.service,
         host=party.host,
         spiffe_id=spiffe_id,
         serial=format(certificate.serial_number, "x"),
@@ -112,7 +118,7 @@ def _identity(name: str, party: Party, trust_bundle: Path, deadline: float) -> I
     )
 
 
-def _connect(party: Party, deadline: float) -> socket.socket:
+def _connect(party: Instance, deadline: float) -> socket.socket:
     while True:
         try:
             return socket.create_connection((party.address, party.port), _CONNECT)
@@ -122,40 +128,46 @@ def _connect(party: Party, deadline: float) -> socket.socket:
             time.sleep(_PAUSE)
 
 
-def _edges(deployment: Deployment) -> Iterator[Edge]:
-    with ExitStack() as clients:
-        for name, party in deployment.services.items():
-            client = clients.enter_context(
-                caller(deployment.trust_bundle, (party.certificate, party.private_key))
-            )
-            for callee in deployment.services:
-                if callee != name:
-                    yield _edge(deployment, client, name, callee)
+def _edges(deployment: Deployment, party: Instance) -> Iterator[Edge]:
+    """Try every instance of every other service, as `party`."""
+    files = party.certificate, party.private_key
+    with caller(party.trust_bundle, files) as client:
+        for callee in deployment.parties:
+            if callee.url and callee.service != party.service:
+                place = callee.address, callee.port
+                group = group_agreed(
+                    place, callee.dns_names[0], party.trust_bundle, files
+                )
+                edge = _edge(deployment, client, party, callee)
+                yield msgspec.structs.replace(edge, group=group)
 
 
 def _edge(
-    deployment: Deployment, client: httpx.Client, name: str, callee_name: str
+    deployment: Deployment, client: httpx.Client, party: Instance, callee: Instance
 ) -> Edge:
-    party, callee = deployment.services[name], deployment.services[callee_name]
-    allowed = bool(party.scopes_at(callee_name))
+    own, called = (deployment.services[one.service] for one in (party, callee))
+    allowed = bool(own.scopes_at(callee.service))
     endpoint = deployment.token_service.token_endpoint
     try:
         token: str | None = request_token(
-            client, endpoint, client_id=party.client_id, resource=callee.audience
+            client, endpoint, client_id=own.client_id, resource=called.audience
         ).text
         refusal = ""
     except NoTokenError as error:
-        token = None if allowed else _other_token(deployment, client, party)
+        token = None if allowed else _other_token(deployment, client, own)
         refusal = f"{error}; "
     outcome = call(client, callee.url, token)
     ok = outcome.accepted if allowed else bool(refusal) and _is_refusal(outcome)
+    said = f"{callee.service}: {outcome.reason}" if outcome.reason else ""
     return Edge(
-        caller=name,
-        callee=callee_name,
+        caller=party.service,
+        callee=callee.service,
         allowed=allowed,
         status=outcome.status,
-        reason=refusal + (f"{callee_name}: {outcome.reason}" if outcome.reason else ""),
+        reason=refusal + said,
         ok=ok,
+        caller_host=party.host,
+        callee_host=callee.host,
     )
 
 

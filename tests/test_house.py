@@ -38,7 +38,13 @@ FLOORS = [
     {"services.wire", "services.config", "services.state"},
     {"services.proof"},
     {"services.token", "services.guard"},
-    {"services.samples", "services.attempt", "services.deployment", "services.gateway"},
+    {
+        "services.samples",
+        "services.attempt",
+        "services.deployment",
+        "services.gateway",
+        "services.key_exchange",
+    },
     {"services.probe", "services.drill"},
     {"services.report", "services.process"},
     {"services.__main__"},
@@ -58,6 +64,7 @@ MAY_IMPORT = {
     "ssl": {
         "services.attempt",
         "services.drill.bearer_api",
+        "services.key_exchange",
         "services.probe",
         "services.report.versions",
         "services.wire.client",
@@ -65,7 +72,7 @@ MAY_IMPORT = {
         "services.wire.tls",
         "services.wire.web",
     },
-    "subprocess": set[str](),
+    "subprocess": {"services.key_exchange"},
     "time": {
         "services.drill.stage",
         "services.probe",

@@ -13,8 +13,8 @@ import msgspec
 
 from services.attempt import Files, Outcome
 from services.config import ConfigError
-from services.deployment import Deployment, DrillParties
-from services.drill.stage import Stage, stage
+from services.deployment import Deployment, DrillParties, Loot
+from services.drill.stage import Stage, Tokens, stage
 
 _ACCEPTED = "accepted"
 _CERTIFICATE_REQUIRED = "TLS alert: certificate required"
@@ -71,21 +71,77 @@ class _Theft:
     bound: _Use
 
 
+class VictimsPart(msgspec.Struct, frozen=True, kw_only=True):
+    """What the victim's host answers: its rows of the table, and what is stolen."""
+
+    result: Result
+    loot: Loot
+
+
 def run_drill(deployment: Deployment) -> Result:
-    """Return what came of every theft.
+    """Return what came of every theft, on a host that has the keys of both.
 
     Raises:
         ConfigError: the topology names no parties for a drill.
         NoTokenError: the token service refuses the victim its tokens.
         UnreachableError: the token service does not answer.
     """
-    parties = deployment.drill
-    if parties is None:
-        raise ConfigError("the topology has no drill: section")
+    parties = _parties(deployment)
     with stage(deployment, parties) as set_up:
         rows = [_try(set_up, theft) for theft in _at_once(set_up, parties)]
         set_up.wait_for_expiry()
         rows.append(_try(set_up, _after_expiry(set_up)))
+    return _result(parties, rows)
+
+
+def run_on_victims_host(deployment: Deployment) -> VictimsPart:
+    """Return all rows but the thief's, and the tokens that it is to try.
+
+    Raises:
+        ConfigError: the topology names no parties for a drill.
+        NoTokenError: the token service refuses the victim its tokens.
+        UnreachableError: the token service does not answer.
+    """
+    parties = _parties(deployment)
+    with stage(deployment, parties) as set_up:
+        rows = [
+            _try(set_up, theft)
+            for theft in _at_once(set_up, parties)
+            if theft.identity != set_up.thief
+        ]
+        set_up.wait_for_expiry()
+        rows.append(_try(set_up, _after_expiry(set_up)))
+        loot = Loot(bearer=set_up.tokens.bearer, bound=set_up.tokens.bound)
+    return VictimsPart(result=_result(parties, rows), loot=loot)
+
+
+def run_on_thiefs_host(deployment: Deployment) -> Result:
+    """Return the one row that needs the thief's certificate.
+
+    Raises:
+        ConfigError: the topology names no parties for a drill, or there is no loot.
+        UnreachableError: the token service does not answer.
+    """
+    parties = _parties(deployment)
+    if deployment.loot is None:
+        raise ConfigError("the thief has no loot")
+    tokens = Tokens(deployment.loot.bearer, deployment.loot.bound, "", "", 0)
+    with stage(deployment, parties, stolen=tokens) as set_up:
+        rows = [
+            _try(set_up, theft)
+            for theft in _at_once(set_up, parties)
+            if theft.identity == set_up.thief
+        ]
+    return _result(parties, rows)
+
+
+def _parties(deployment: Deployment) -> DrillParties:
+    if deployment.drill is None:
+        raise ConfigError("the topology has no drill: section")
+    return deployment.drill
+
+
+def _result(parties: DrillParties, rows: list[Row]) -> Result:
     return Result(
         victim=parties.victim,
         target=parties.target,

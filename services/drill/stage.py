@@ -60,21 +60,24 @@ class Stage:
 
 
 @contextmanager
-def stage(deployment: Deployment, parties: DrillParties) -> Iterator[Stage]:
+def stage(
+    deployment: Deployment, parties: DrillParties, *, stolen: Tokens | None = None
+) -> Iterator[Stage]:
     """Have the victim's tokens issued and the places set up; take them down after.
+
+    The thief's own host has them from elsewhere (`stolen`), and no key of the victim's.
 
     Raises:
         NoTokenError: the token service refuses the victim a token.
         UnreachableError: it does not answer.
     """
-    victim, target, thief = (
-        deployment.services[name]
-        for name in (parties.victim, parties.target, parties.thief)
-    )
+    names = parties.victim, parties.target, parties.thief
+    victim, target, thief = (deployment.services[name] for name in names)
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         rogue = RogueAuthority.make(directory, utc_now())
-        client = stack.enter_context(caller(deployment.trust_bundle, _files(victim)))
+        player = victim if stolen is None else thief
+        client = stack.enter_context(caller(player.trust_bundle, _files(player)))
         keys = read_key_set(fetch(client, deployment.token_service.jwks_uri))
         certificate = rogue.issue(
             "bearer-api",
@@ -89,7 +92,7 @@ def stage(deployment: Deployment, parties: DrillParties) -> Iterator[Stage]:
             for audience in (target.audience, thief.audience)
         )
         yield Stage(
-            tokens=_steal(deployment, parties, client),
+            tokens=stolen or _steal(deployment, parties, client),
             victim=_files(victim),
             thief=_files(thief),
             rogue=rogue.issue(
@@ -103,7 +106,7 @@ def stage(deployment: Deployment, parties: DrillParties) -> Iterator[Stage]:
             other_bearer_url=other_bearer_url,
             other_bound_url=thief.url,
             bearer_trust=rogue.trust_bundle,
-            bound_trust=deployment.trust_bundle,
+            bound_trust=player.trust_bundle,
         )
 
 

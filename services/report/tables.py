@@ -1,5 +1,6 @@
 """Show what the probe and the drill found: three tables for a terminal."""
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from io import StringIO
@@ -13,7 +14,7 @@ from services.probe import Edge, Identity
 from services.report.observations import Observations, cells_of
 from services.report.words import token_kind
 
-WIDTH = 124  # columns: serials and SPIFFE IDs are to stay on one line
+WIDTH = 136  # columns: serials and SPIFFE IDs are to stay on one line
 
 
 def render(observed: Observations) -> str:
@@ -37,12 +38,24 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _identities(identities: Iterable[Identity]) -> Table:
+def _name(service: str, host: str, many: set[str]) -> str:
+    """Return `orders`, or `orders@host-1` where it runs on several hosts."""
+    return f"{service}@{host}" if service in many else service
+
+
+def _on_several_hosts(places: Iterable[tuple[str, str]]) -> set[str]:
+    """Return the services that are seen on more than one host."""
+    seen = Counter(service for service, _ in set(places))
+    return {service for service, hosts in seen.items() if hosts > 1}
+
+
+def _identities(identities: list[Identity]) -> Table:
     table = _table("Identities", "service", "SPIFFE ID", "serial", "expires")
+    many = _on_several_hosts((one.service, one.host) for one in identities)
     for identity in identities:
         expiry = datetime.fromisoformat(identity.not_after).astimezone(UTC)
         table.add_row(
-            identity.service,
+            _name(identity.service, identity.host, many),
             identity.spiffe_id,
             identity.serial,
             f"{expiry:%Y-%m-%d %H:%M}Z",
@@ -50,16 +63,23 @@ def _identities(identities: Iterable[Identity]) -> Table:
     return table
 
 
-def _edges(edges: Iterable[Edge]) -> Table:
+def _edges(edges: list[Edge]) -> Table:
     table = _table(
-        "Calls, each one tried", "caller", "callee", "may call", "answer", "reason", ""
+        "Calls, each one tried",
+        *("caller", "callee", "may call", "answer", "key exchange", "reason", ""),
+    )
+    many = _on_several_hosts(
+        end
+        for edge in edges
+        for end in ((edge.caller, edge.caller_host), (edge.callee, edge.callee_host))
     )
     for edge in edges:
         table.add_row(
-            edge.caller,
-            edge.callee,
+            _name(edge.caller, edge.caller_host, many),
+            _name(edge.callee, edge.callee_host, many),
             "yes" if edge.allowed else "no",
             "TLS" if edge.status is None else str(edge.status),
+            edge.group,
             edge.reason,
             _verdict(edge.ok),
         )

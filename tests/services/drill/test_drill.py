@@ -13,7 +13,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from services.config import ConfigError
-from services.drill.drill import Result, run_drill
+from services.deployment import Deployment
+from services.drill.drill import (
+    Result,
+    run_drill,
+    run_on_thiefs_host,
+    run_on_victims_host,
+)
 from services.report.observations import Observations
 from services.report.tables import render
 from tests.services.deployed import Running
@@ -24,6 +30,35 @@ from tests.services.mesh import Mesh, Serve
 def result(running: Running) -> Result:
     """Return the drill of the running deployment."""
     return run_drill(running.deployment)
+
+
+def test_two_hosts_play_the_same_table_in_two_parts(
+    running: Running, result: Result
+) -> None:
+    """The thief's part needs no key of the victim's, and the victim's none of his."""
+    nowhere = Path("no-such-key.pem")
+
+    def without_key(name: str) -> Deployment:
+        services = running.deployment.services
+        party = msgspec.structs.replace(services[name], private_key=nowhere)
+        return msgspec.structs.replace(
+            running.deployment, services={**services, name: party}
+        )
+
+    victims = run_on_victims_host(without_key("stock"))
+    thiefs = run_on_thiefs_host(
+        msgspec.structs.replace(without_key("storefront"), loot=victims.loot)
+    )
+    assert victims.result.ok
+    assert thiefs.ok
+    rows = [*victims.result.rows[:2], *thiefs.rows, *victims.result.rows[2:]]
+    assert rows == result.rows
+
+
+def test_a_thief_without_loot_is_told(running: Running) -> None:
+    """The thief's part alone has nothing to use."""
+    with pytest.raises(ConfigError, match="no loot"):
+        run_on_thiefs_host(running.deployment)
 
 
 def test_every_theft_of_the_bound_token_is_refused(result: Result) -> None:

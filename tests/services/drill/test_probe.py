@@ -1,15 +1,20 @@
 """The probe tells what runs and who may call whom, from the outside."""
 
 import json
+import ssl
 import subprocess
 import sys
+from pathlib import Path
 
 import msgspec
 import pytest
 
+from services import key_exchange
 from services.deployment import Call
 from services.probe import NotRunningError, probe
 from tests.services.deployed import Running
+
+FILE = Path("none.pem")
 
 
 def test_identities_are_read_off_the_live_ports(running: Running) -> None:
@@ -90,6 +95,62 @@ def test_a_port_with_another_identity_is_named(running: Running) -> None:
         NotRunningError, match=r"is spiffe://shop\.internal/service/sto"
     ):
         probe(changed)
+
+
+@pytest.mark.parametrize("only", ["orders", "orders@localhost"])
+def test_only_the_callers_named_are_looked_at(running: Running, only: str) -> None:
+    """A host tries what its own services may do: their identity, and calls by them."""
+    found = probe(running.deployment, only=only)
+    assert [identity.service for identity in found.identities] == ["orders"]
+    assert {edge.caller for edge in found.edges} == {"orders"}
+    assert found.ok
+
+
+def test_a_host_with_nothing_on_it_has_nothing_to_try(running: Running) -> None:
+    """Who is named by a host alone is everybody there, and here nobody is."""
+    found = probe(running.deployment, only="@elsewhere")
+    assert found == msgspec.structs.replace(found, identities=[], edges=[], ok=True)
+
+
+def test_a_call_says_by_which_group_keys_were_agreed(running: Running) -> None:
+    """All calls between two OpenSSLs agree on one group, which is named or unknown."""
+    (group,) = {edge.group for edge in probe(running.deployment).edges}
+    assert group in {"X25519MLKEM768", "X25519", key_exchange.UNKNOWN}
+
+
+@pytest.mark.parametrize(
+    ("said", "group"),
+    [
+        ("Negotiated TLS1.3 group: X25519MLKEM768\n", "X25519MLKEM768"),
+        ("Server Temp Key: X25519, 253 bits\n", "X25519"),
+        ("CONNECTED(00000003)\n", key_exchange.UNKNOWN),
+    ],
+)
+def test_the_group_is_read_off_what_openssl_says(
+    monkeypatch: pytest.MonkeyPatch, said: str, group: str
+) -> None:
+    """OpenSSL 3.2 names the group, 3.0 the kind of key; silence is not guessed at."""
+    version = ssl.OPENSSL_VERSION
+    answers = {"version": f"{version} (Library: {version})"}
+    monkeypatch.setattr(
+        key_exchange, "_said", lambda *words: answers.get(words[1], said)
+    )
+    key_exchange._version.cache_clear()
+    assert key_exchange.group_agreed(("127.0.0.1", 1), "a", FILE, (FILE, FILE)) == group
+    key_exchange._version.cache_clear()
+
+
+def test_another_openssl_than_pythons_is_not_believed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What another library agrees on says nothing of our processes."""
+    monkeypatch.setattr(
+        key_exchange, "_said", lambda *words: "OpenSSL 0.9.8 5 Jul 2005"
+    )
+    key_exchange._version.cache_clear()
+    agreed = key_exchange.group_agreed(("127.0.0.1", 1), "a", FILE, (FILE, FILE))
+    assert agreed == key_exchange.UNKNOWN
+    key_exchange._version.cache_clear()
 
 
 def test_probe_and_report_are_commands_that_fit_together(running: Running) -> None:

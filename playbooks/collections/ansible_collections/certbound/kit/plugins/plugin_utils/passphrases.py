@@ -50,7 +50,9 @@ def ensure(file: str, *, sealed: bool) -> None:
             f"{file} is missing, which alone opens a key of the CA: restore it, "
             "or move the CA's directory away to begin with a new one"
         )
-    path.parent.mkdir(mode=_DIRECTORY_ALONE, parents=True, exist_ok=True)
+    for directory in reversed(path.parents):
+        if not directory.exists():
+            directory.mkdir(mode=_DIRECTORY_ALONE)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _FILES_ALONE)
     with os.fdopen(descriptor, "w", encoding="utf-8") as opened:
         opened.write(secrets.token_urlsafe(32) + "\n")
