@@ -20,7 +20,8 @@ _FIELDS = "certbound_fields"
 
 # A JOSE compact form begins with the base64url of `{"` and has three parts or more
 # (RFC 7515, section 3.1); five make an encrypted one.
-_TOKEN = re.compile(r"eyJ[\w-]*(\.[\w-]*){2,4}")
+# Ours that are opaque begin with `cbo_`.
+_TOKEN = re.compile(r"eyJ[\w-]*(\.[\w-]*){2,4}|cbo_[\w-]+")
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)",
     re.DOTALL,

@@ -29,7 +29,7 @@ from services.gateway.gateway import Gateway
 from services.guard.workload import Workload
 from services.token.app import create_app
 from services.token.registry import Registry
-from services.token.siblings import sibling
+from services.token.siblings import Sibling
 from services.watched import Watched, file_stamp
 from services.wire.forwarded import ForwardedCertificate
 from services.wire.generation import LiveIdentity
@@ -92,7 +92,7 @@ def _token_service(
 
     config = Watched(read, file_stamp(path), name=str(path))
     identity = _identity(first)
-    siblings = tuple(sibling(replica, identity, utc_now) for replica in first.replicas)
+    siblings = tuple(Sibling(replica, identity, utc_now) for replica in first.replicas)
     registry = Registry(config, identity)
     app = create_app(config, registry=registry, siblings=siblings)
     return app, identity, registry

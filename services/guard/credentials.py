@@ -37,6 +37,20 @@ class Credentials:
     unverified_proof: str | None
 
 
+def scheme_of(headers: Headers) -> str | None:
+    """Return the scheme that a request uses: its refusal stands there (RFC 9449, 7.2).
+
+    None for none that is taken, and for two headers.
+    """
+    fields = [value for name, value in headers if name.lower() == b"authorization"]
+    return _split(fields[0])[0] if len(fields) == 1 else None
+
+
+def _split(field: bytes) -> tuple[str | None, bytes]:
+    name, _, rest = field.strip().partition(b" ")
+    return _SCHEMES.get(name.decode("latin-1").lower()), rest.strip()
+
+
 def credentials(headers: Headers, query: bytes) -> Credentials:
     """Return the credentials of a request whose ASGI `headers` and `query` these are.
 
@@ -56,11 +70,9 @@ def credentials(headers: Headers, query: bytes) -> Credentials:
         raise NoTokenError("no Authorization header")
     if len(fields) > 1:
         raise TwoCredentialsError(f"{len(fields)} Authorization headers")
-    name, _, rest = fields[0].strip().partition(b" ")
-    scheme = _SCHEMES.get(name.decode("latin-1").lower())
+    scheme, token = _split(fields[0])
     if scheme is None:
         raise NoTokenError("another scheme than Bearer and DPoP")
-    token = rest.strip()
     if not _TOKEN.fullmatch(token):
         raise MalformedCredentialsError("no token after the scheme")
     proof = proof_header(headers)

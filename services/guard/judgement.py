@@ -17,7 +17,12 @@ from typing import Protocol
 
 from starlette.types import Scope
 
-from services.guard.credentials import DPOP, Credentials, credentials
+from services.guard.credentials import (
+    DPOP,
+    Credentials,
+    credentials,
+    scheme_of,
+)
 from services.guard.decision import decide
 from services.guard.errors import DpopNotTakenError, UnusableCertificateError
 from services.guard.grant import Grant
@@ -63,8 +68,9 @@ async def judge(case: Case, workload: Workload) -> Grant:
     Raises:
         ServiceError: the subclass says which step refused.
     """
+    case.scheme = scheme_of(case.scope["headers"])
     brought = credentials(case.scope["headers"], case.scope["query_string"])  # 1
-    case.scheme, case.unverified_token = brought.scheme, brought.unverified_token
+    case.unverified_token = brought.unverified_token
     peer = case.peer = sender(case, workload)  # 2
     proof = await proof_of(case, brought, workload)  # 3
     token = jws.parse(brought.unverified_token)

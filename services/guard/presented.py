@@ -8,11 +8,19 @@ lasts and in no other.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 from services.errors import ServiceError
 from services.guard.grant import Grant
 
-_presented: ContextVar[tuple[Grant, str] | None] = ContextVar("presented", default=None)
+
+@dataclass(slots=True)
+class _Presented:
+    grant: Grant
+    token: str | None
+
+
+_presented: ContextVar[_Presented | None] = ContextVar("presented", default=None)
 
 
 class ForeignGrantError(ServiceError):
@@ -24,10 +32,13 @@ class ForeignGrantError(ServiceError):
 @contextmanager
 def presenting(grant: Grant, token: str) -> Iterator[None]:
     """Keep `token` for `grant` while its request is answered."""
-    mark = _presented.set((grant, token))
+    present = _Presented(grant, token)
+    mark = _presented.set(present)
     try:
         yield
     finally:
+        # A task that the request started, and that outlives it, still sees this one.
+        present.token = None
         _presented.reset(mark)
 
 
@@ -38,6 +49,6 @@ def token_behind(grant: Grant) -> str:
         ForeignGrantError: its request is over, or this is another one.
     """
     found = _presented.get()
-    if found is None or found[0] is not grant:
+    if found is None or found.grant is not grant or found.token is None:
         raise ForeignGrantError("the grant is not that of this request")
-    return found[1]
+    return found.token

@@ -13,6 +13,7 @@ from services.proof.dpop_client import DpopKey
 
 _NONCE = "DPoP-Nonce"
 _MOST_SERVERS = 256  # one nonce each
+_SENT = "certbound.dpop_nonce"  # the request extension that says which one went out
 
 
 class Prover:
@@ -25,12 +26,14 @@ class Prover:
 
     def prove(self, request: httpx.Request, access_token: str | None = None) -> None:
         """Put a new proof on `request`, for `access_token` if one goes with it."""
+        nonce = self._nonces.get(_origin(request.url))
+        request.extensions |= {_SENT: nonce}
         request.headers["DPoP"] = self._key.proof(
             request.method,
             str(request.url),
             now=self._clock(),
             access_token=access_token,
-            nonce=self._nonces.get(_origin(request.url)),
+            nonce=nonce,
         )
 
     def learn(self, response: httpx.Response) -> bool:
@@ -39,7 +42,9 @@ class Prover:
         if nonce is None:
             return False
         origin = _origin(response.request.url)
-        asked_again = response.is_client_error and self._nonces.get(origin) != nonce
+        # Another request may have learnt it meanwhile: what this one had counts.
+        sent = response.request.extensions.get(_SENT)
+        asked_again = response.is_client_error and sent != nonce
         if len(self._nonces) >= _MOST_SERVERS:
             self._nonces.clear()
         self._nonces[origin] = nonce

@@ -11,6 +11,8 @@ from secrets import token_bytes
 from services.state.store import AlreadyClaimedError, StateUnavailableError, Store
 
 LIFE = timedelta(hours=12)
+# Whoever has said so writes it within this, or did not live to: then another may.
+_WRITING = timedelta(seconds=5)
 _LENGTH = 32  # bytes
 _TRIES, _PAUSE = 20, 0.05  # a second: far more than the other replica needs to write
 
@@ -33,16 +35,16 @@ class SharedSecret:
         name = f"secret {self._purpose} {period}"
         if self._known is None or self._known[0] != name:
             ends = datetime.fromtimestamp((period + 1) * LIFE.total_seconds(), UTC)
-            self._known = name, await self._learn(name, ends)
+            self._known = name, await self._learn(name, now, ends)
         return self._known[1]
 
-    async def _learn(self, name: str, ends: datetime) -> bytes:
+    async def _learn(self, name: str, now: datetime, ends: datetime) -> bytes:
         for _ in range(_TRIES):
             found = await self._store.get_token(name)
             if found is not None:
                 return found
             try:
-                await self._store.claim("secret", name, ends)
+                await self._store.claim("secret", name, now + _WRITING)
             except AlreadyClaimedError:
                 await asyncio.sleep(_PAUSE)  # somebody else is writing it
             else:

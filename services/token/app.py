@@ -25,7 +25,6 @@ from pki.clock import utc_now
 from services import log
 from services.config import TokenServiceConfig
 from services.proof.access_token import AccessToken
-from services.proof.key_set import RemoteKeySet
 from services.state.open import open_store
 from services.state.store import Store
 from services.token.admission import Admission
@@ -41,6 +40,7 @@ from services.token.own_keys import OwnKeys
 from services.token.registry import Registry
 from services.token.revocation import FEED, feed, revoke
 from services.token.rotation import Schedule
+from services.token.siblings import Sibling
 from services.token.tokens import Tokens, token_type
 from services.watched import Watched
 
@@ -100,7 +100,7 @@ def create_app(
     config: Watched[TokenServiceConfig],
     *,
     registry: Registry,
-    siblings: tuple[RemoteKeySet, ...] = (),
+    siblings: tuple[Sibling, ...] = (),
     clock: Callable[[], datetime] = utc_now,
 ) -> Starlette:
     """Return the application for the token service that `config` describes.
@@ -126,6 +126,8 @@ def create_app(
     async def prepared(_app: Starlette) -> AsyncIterator[None]:
         await registry.prepare()
         yield
+        for one in (store, *siblings):
+            await one.aclose()
 
     app = Starlette(
         routes=[

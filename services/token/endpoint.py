@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from services import log
+from services.proof.key_set import KeySetUnavailableError
 from services.state.store import StateUnavailableError
 from services.token.admission import Admission
 from services.token.call import Call, Seen
@@ -49,7 +50,7 @@ class Endpoint:
             response = await self._handle(call)
         except TokenRequestError as error:
             return self._refuse(error, seen, request)
-        except StateUnavailableError as error:
+        except (StateUnavailableError, KeySetUnavailableError) as error:
             return self._refuse(UnavailableError(str(error)), seen, request)
         response.headers.update(_nonce(seen))
         return response

@@ -14,7 +14,8 @@ The steps:
    (section 5: never wider).
 5. The chain of actors stays short, and the new token ends no later than the old one.
 
-The binding is made anew (`issuing`), never copied from the subject token.
+The binding is made anew (`issue_for`), never copied from the subject token, and never
+dropped: a client of bearer tokens cannot exchange a bound one.
 """
 
 from collections.abc import Mapping
@@ -66,6 +67,8 @@ def exchange(call: Call, subject: AccessToken, *, issuer: str) -> AccessToken:
         raise InvalidSubjectTokenError(
             f"{client.client_id} is not the audience {subject.audience!r}"
         )
+    if client.binding == "none" and subject.confirmation is not None:
+        raise InvalidSubjectTokenError("a bound token is not exchanged for an unbound")
     if subject.may_act is not None and subject.may_act.get("sub") != client.client_id:
         raise InvalidSubjectTokenError("may_act names another client")  # 3
     resource = only_resource(call.form.resources)

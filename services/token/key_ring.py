@@ -36,15 +36,22 @@ class KeyRing:
 
         Raises:
             UnknownKeyError: no replica has it.
+            KeySetUnavailableError: one that may have it does not answer.
         """
         for own in self._own.published():
             if own.key_id == key_id:
                 return own.public_key()
+        unavailable = None
         for sibling in self._siblings:
             try:
                 return await sibling.key(key_id)
             except (UnknownKeyError, KeySetUnavailableError) as error:
                 log.event("replica.without_key", level=WARNING, reason=error)
+                if isinstance(error, KeySetUnavailableError):
+                    unavailable = error
+        if unavailable is not None:
+            # Unknown would be answered as void: revoked, which nobody has done then.
+            raise unavailable
         raise UnknownKeyError(f"no replica has the key {key_id!r}")
 
     def own_document(self) -> dict[str, Any]:

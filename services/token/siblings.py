@@ -18,22 +18,28 @@ from services.wire.generation import LiveIdentity
 _TIMEOUT = 2.0  # seconds: a replica that is down must not hold up a key set
 
 
-def sibling(
-    replica: Replica, identity: LiveIdentity, clock: Callable[[], datetime]
-) -> RemoteKeySet:
-    """Return the key set of `replica`, kept fresh."""
-    client = httpx.AsyncClient(
-        transport=IdentityTransport(identity, SpiffeId.parse(replica.spiffe_id)),
-        timeout=_TIMEOUT,
-        trust_env=False,
-    )
+class Sibling(RemoteKeySet):
+    """The key set of one other replica, kept fresh."""
 
-    async def fetch() -> bytes:
+    def __init__(
+        self, replica: Replica, identity: LiveIdentity, clock: Callable[[], datetime]
+    ) -> None:
+        super().__init__(self._get, clock)
+        self._uri = replica.jwks_uri
+        self._client = httpx.AsyncClient(
+            transport=IdentityTransport(identity, SpiffeId.parse(replica.spiffe_id)),
+            timeout=_TIMEOUT,
+            trust_env=False,
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections to it."""
+        await self._client.aclose()
+
+    async def _get(self) -> bytes:
         try:
-            response = await client.get(replica.jwks_uri)
+            response = await self._client.get(self._uri)
             return response.raise_for_status().content
         except httpx.HTTPError as error:
-            reason = f"{replica.jwks_uri}: {type(error).__name__}: {error}"
+            reason = f"{self._uri}: {type(error).__name__}: {error}"
             raise KeySetUnavailableError(reason) from error
-
-    return RemoteKeySet(fetch, clock)
