@@ -126,8 +126,9 @@ def create_app(
     async def prepared(_app: Starlette) -> AsyncIterator[None]:
         await registry.prepare()
         yield
-        for one in (store, *siblings):
-            await one.aclose()
+        await store.aclose()
+        for sibling in siblings:
+            await sibling.aclose()
 
     app = Starlette(
         routes=[

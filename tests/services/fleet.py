@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from services.config import TokenServiceConfig, read_config
 from services.guard.workload import Workload
 from services.token.app import create_app
+from services.token.registry import Registry
 from services.token.siblings import Sibling
 from services.watched import Watched, file_stamp
 from tests.services.documents import (
@@ -184,7 +185,8 @@ def _start(  # noqa: PLR0913, PLR0917 - what a process is made of
     siblings = tuple(
         Sibling(replica, live, clock) for replica in config.current().replicas
     )
-    app = create_app(config, siblings=siblings, clock=clock)
+    registry = Registry(config, live, clock=clock)
+    app = create_app(config, registry=registry, siblings=siblings, clock=clock)
 
     async def close() -> None:
         async with app.router.lifespan_context(app):
