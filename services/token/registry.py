@@ -49,7 +49,9 @@ class Registry:
         self._fetch = fetch
         self._keys: dict[str, tuple[KeySource, ClientKeys]] = {}
         self._tasks: set[asyncio.Task[object]] = set()
-        self._read(config.current())
+        self._seen = config.current()
+        self._issuers = Issuers(identity, self._seen.trust_bundles)
+        self._read(self._seen)
 
     @property
     def clients(self) -> Clients:
@@ -106,9 +108,9 @@ class Registry:
             self._read(config)
 
     def _read(self, config: TokenServiceConfig) -> None:
-        self._seen = config
+        if config.trust_bundles != self._seen.trust_bundles:
+            self._issuers = Issuers(self._identity, config.trust_bundles)
         self._clients = Clients(config.clients)
-        self._issuers = Issuers(self._identity, config.trust_bundles)
         known, self._keys = self._keys, {}
         for client_id, client in config.clients.items():
             _, method = client.method
@@ -119,3 +121,4 @@ class Registry:
             if keys is None or source != method:
                 keys = ClientKeys(method, self._fetch, self._clock)
             self._keys[client_id] = method, keys
+        self._seen = config
