@@ -101,6 +101,9 @@ def clients() -> dict[str, Any]:
         "storefront-dpop": client_document(
             audiences=reach, format="opaque", binding="dpop"
         ),
+        "storefront-brief": client_document(
+            audiences=reach, format="opaque", lifetime=2
+        ),
         "storefront-bearer": client_document(
             audiences=reach, format="opaque", binding="none"
         ),

@@ -1,6 +1,5 @@
 """Upstreams: what stands behind a gateway in tests, and says what it saw."""
 
-import asyncio
 from typing import Any
 
 from starlette.applications import Starlette
@@ -53,8 +52,9 @@ def mirror(workload: Workload) -> ASGIApp:
 
         return StreamingResponse(parts())
 
-    async def slow(_request: Request) -> Response:
-        await asyncio.sleep(30)
+    async def slow(request: Request) -> Response:
+        await request.body()
+        await request.receive()  # until the other end has hung up
         return Response()
 
     async def away(request: Request) -> Response:
