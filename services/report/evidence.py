@@ -26,11 +26,12 @@ def write(path: Path, content: bytes) -> None:
     """Put `content` at `path`, whole or not at all; its owner alone may read it.
 
     Raises:
-        ConfigError: the directory is missing, or the disk is full.
+        ConfigError: the directory cannot be written to, or the disk is full.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         partial.unlink(missing_ok=True)
         try:
             with os.fdopen(os.open(partial, flags, 0o600), "wb") as file:

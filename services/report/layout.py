@@ -13,7 +13,8 @@ from services.report.ranks import Pair, Ranks, Slot, rank
 HEIGHT = 46.0  # of a box
 GAP = 78.0  # between two rows: room for lines, their heads and a label
 _SPACE = 34.0  # between two boxes of a row
-_LINE = 16.0  # between two lines, and a line and a box
+_LINE = 16.0  # between a box and a line that passes
+_LINES = 11.0  # between two lines that pass
 _LETTER = 8.1  # width of a letter of a name, on average
 _NARROWEST, _WIDEST = 118.0, 190.0  # of a box
 _FEW = 12  # services, up to which a row holds 4
@@ -130,7 +131,7 @@ def _offsets(row: Sequence[Slot], box: float) -> list[float]:
     offsets = [0.0]
     for one, other in itertools.pairwise(row):
         wide = [bool(slot.service) for slot in (one, other)]
-        between = _SPACE if all(wide) else _LINE
+        between = _SPACE if all(wide) else _LINE if any(wide) else _LINES
         offsets.append(offsets[-1] + between + sum(wide) * box / 2)
     return offsets
 

@@ -8,6 +8,7 @@ Each member may be missing, and members that are not known here are passed over,
 an older report reads what a newer probe says.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,9 +17,11 @@ import msgspec
 from services.config import ConfigError
 from services.deployment import Deployment
 from services.drill.drill import Cell, Result, Row
-from services.probe import Edge, Findings
+from services.probe import Edge, Findings, Identity
 
 TOKEN_SERVICE = "token-service"  # noqa: S105 - a name, no password
+_CALLED = {"group": "key exchange"}
+_NOTHING = {"", "0", "unknown"}
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,14 +46,42 @@ class Observations(msgspec.Struct, frozen=True, kw_only=True):
         return [] if self.probe is None else self.probe.edges
 
     @property
+    def identities(self) -> list[Identity]:
+        """Every identity that was read off a live port."""
+        return [] if self.probe is None else self.probe.identities
+
+    @property
+    def missing(self) -> list[str]:
+        """The instances that nobody could look at."""
+        return [] if self.probe is None else self.probe.missing
+
+    @property
     def services(self) -> list[str]:
         """The services, in the order in which they were declared or seen."""
         if self.deployment is not None:
             return list(self.deployment.services)
-        seen = [] if self.probe is None else self.probe.identities
-        names = [one.service for one in seen if one.service != TOKEN_SERVICE]
+        names = [one.service for one in self.identities]
         ends = [name for edge in self.edges for name in (edge.caller, edge.callee)]
-        return list(dict.fromkeys(names + ends))
+        return [name for name in dict.fromkeys(names + ends) if name != TOKEN_SERVICE]
+
+    @property
+    def on_several_hosts(self) -> set[str]:
+        """The services of which there is more than one instance."""
+        seen = Counter(
+            service
+            for service, host in {
+                *((one.service, one.host) for one in self.identities),
+                *(hosts_of(edge)[0] for edge in self.edges),
+                *(hosts_of(edge)[1] for edge in self.edges),
+            }
+            if host
+        )
+        return {service for service, hosts in seen.items() if hosts > 1}
+
+
+def hosts_of(edge: Edge) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Return caller and callee, each with its host if the probe has said that."""
+    return (edge.caller, edge.caller_host), (edge.callee, edge.callee_host)
 
 
 def read_observations(document: bytes) -> Observations:
@@ -83,5 +114,6 @@ def more_of(seen: msgspec.Struct, *shown: str) -> Iterator[tuple[str, str]]:
     """Yield what else a probe has said, in words: all but the members in `shown`."""
     for name in seen.__struct_fields__:
         value = getattr(seen, name)
-        if name not in shown and isinstance(value, str | int) and value:
-            yield name.replace("_", " "), str(value)
+        told = isinstance(value, str | int) and str(value) not in _NOTHING
+        if told and name not in shown:
+            yield _CALLED.get(name, name.replace("_", " ")), str(value)

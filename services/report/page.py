@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from services.drill.drill import Cell, Result, Row
 from services.probe import Edge
 from services.report.expiry import Timeline, timeline
-from services.report.observations import Observations, cells_of, more_of
+from services.report.observations import Observations, cells_of, hosts_of, more_of
 from services.report.picture import draw
 from services.report.words import count, in_words, moment, token_kind
 
@@ -26,6 +26,8 @@ class Try:
     """A call that was tried; `more` is what a newer probe says of it."""
 
     edge: Edge
+    caller_host: str
+    callee_host: str
     more: list[tuple[str, str]]
 
     @property
@@ -70,9 +72,8 @@ def render_page(
     observed: Observations, now: datetime, versions: Mapping[str, str]
 ) -> str:
     """Return the page, as HTML that is well-formed XML too."""
-    probed = observed.probe
     renew_before = timedelta(seconds=observed.run.renew_before)
-    lives = timeline(probed.identities if probed else [], now, renew_before)
+    lives = timeline(observed.identities, now, renew_before)
     drill = None if observed.drill is None else _drill(observed.drill)
     return (
         _templates()
@@ -83,6 +84,7 @@ def render_page(
             run=observed.run,
             versions=versions,
             differing=_differing(observed, lives),
+            missing=observed.missing,
             picture=draw(observed) if observed.services else None,
             calls=_calls(observed),
             timeline=lives,
@@ -116,7 +118,7 @@ def _domain(observed: Observations) -> str:
     """Return the trust domain: of the deployment, or of what was seen."""
     if observed.deployment is not None:
         return observed.deployment.trust_domain
-    for one in [] if observed.probe is None else observed.probe.identities:
+    for one in observed.identities:
         return one.spiffe_id.removeprefix("spiffe://").split("/")[0]
     return ""
 
@@ -125,6 +127,11 @@ def _differing(observed: Observations, lives: Timeline) -> list[str]:
     """Return, in words, how many things are not as they should be."""
     rows = [] if observed.drill is None else observed.drill.rows
     counted = [
+        (
+            len(observed.missing),
+            "instance that was not seen",
+            "instances that were not seen",
+        ),
         (sum(not edge.ok for edge in observed.edges), "call", ""),
         (sum(not row.ok for row in rows), "theft", ""),
         (
@@ -137,17 +144,23 @@ def _differing(observed: Observations, lives: Timeline) -> list[str]:
 
 
 def _calls(observed: Observations) -> Calls:
-    tries = [
-        Try(edge, list(more_of(edge, *_EDGE)))
-        for edge in sorted(observed.edges, key=lambda edge: (edge.ok, not edge.allowed))
-    ]
+    many = observed.on_several_hosts
+    tries = []
+    for edge in sorted(observed.edges, key=lambda edge: (edge.ok, not edge.allowed)):
+        caller, callee = (
+            host if service in many else "" for service, host in hosts_of(edge)
+        )
+        tries.append(Try(edge, caller, callee, list(more_of(edge, *_EDGE))))
     return Calls(
         first=[one for one in tries if one.edge.allowed or not one.edge.ok],
         refused=[one for one in tries if not one.edge.allowed and one.edge.ok],
     )
 
 
-_EDGE = ("caller", "callee", "allowed", "status", "reason", "ok")
+_EDGE = (
+    *("caller", "caller_host", "callee", "callee_host"),
+    *("allowed", "status", "reason", "ok"),
+)
 
 
 def _drill(result: Result) -> Drill:

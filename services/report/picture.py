@@ -195,7 +195,7 @@ def _scopes(observed: Observations, caller: str, callee: str) -> str:
 def _where(observed: Observations, name: str) -> str:
     """Return where a service listens: its port, and its host or their number."""
     seen: dict[str, list[Identity]] = defaultdict(list)
-    for one in [] if observed.probe is None else observed.probe.identities:
+    for one in observed.identities:
         seen[one.service].append(one)
     ports = sorted({str(one.port) for one in seen[name]})
     hosts = sorted({one.host for one in seen[name]})
