@@ -100,11 +100,13 @@ class _Process(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tls_minimum: Literal["1.2", "1.3"] = "1.3"
     state: Path | None = None  # a directory of its own, for what it makes itself
     store: Text | None = None  # a URL as in `services.state.open`; None: in `state`
+    monitors: tuple[Text, ...] = ()  # SPIFFE IDs that may read its metrics
     trusted_hops: tuple[TrustedHop, ...] = ()  # none: the connection says who calls
 
     def __post_init__(self) -> None:
         ip_address(self.address)
-        _check_spiffe_id(self.spiffe_id)
+        for name in (self.spiffe_id, *self.monitors):
+            _check_spiffe_id(name)
         named = [hop.spiffe_id for hop in self.trusted_hops if hop.spiffe_id]
         if len(set(named)) != len(named):
             raise ValueError(f"trusted_hops: one spiffe_id twice in {named}")

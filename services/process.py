@@ -8,6 +8,7 @@ import importlib
 import signal
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,7 +27,10 @@ from services.config import (
 )
 from services.gateway.app import create_app as create_gateway
 from services.gateway.gateway import Gateway
+from services.guard.vitals import ServiceVitals
 from services.guard.workload import Workload
+from services.operations.app import Operations
+from services.operations.vitals import IdentityVitals, Vitals
 from services.token.app import create_app
 from services.token.registry import Registry
 from services.token.siblings import Sibling
@@ -49,23 +53,25 @@ def serve(path: Path) -> None:
     """
     config = read_config(path)
     if isinstance(config, TokenServiceConfig):
-        app, identity, anchors = _token_service(path, config)
+        made = _token_service(path, config)
     elif isinstance(config, GatewayConfig):
         gateway = Gateway.load(path)
-        app, identity = create_gateway(gateway), gateway.identity
-        anchors = NO_ANCHORS
+        made = _Made(create_gateway(gateway), gateway.identity)
     else:
-        app, identity = _resource_service(path, config)
-        anchors = NO_ANCHORS
+        made = _resource_service(path, config)
     hops = Watched(lambda: _hops(path), file_stamp(path), name=f"{path}: trusted_hops")
     listening = server(
-        ForwardedCertificate(app, identity=identity, hops=hops.current),
-        identity=identity,
+        _operated(
+            ForwardedCertificate(made.app, identity=made.identity, hops=hops.current),
+            made,
+            path,
+        ),
+        identity=made.identity,
         address=config.address,
         port=config.port,
         tls_minimum=config.tls_minimum,
         demand_certificate=not any(hop.is_nameless for hop in hops.current()),
-        anchors=anchors,
+        anchors=made.anchors,
     )
     # uvicorn finishes what is under way and then raises the signal again for whoever
     # had it before: a process told to stop has not failed.
@@ -81,9 +87,30 @@ def _stop(_signal: int, _frame: object) -> NoReturn:
     sys.exit(0)
 
 
-def _token_service(
-    path: Path, first: TokenServiceConfig
-) -> tuple[ASGIApp, LiveIdentity, Anchors]:
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What one kind of process is made of."""
+
+    app: ASGIApp
+    identity: LiveIdentity
+    vitals: Vitals | None = None  # beside its identity
+    anchors: Anchors = NO_ANCHORS
+
+
+def _operated(app: ASGIApp, made: _Made, path: Path) -> ASGIApp:
+    """Return `app` behind the layer that says how the process is."""
+    config = Watched(
+        lambda: read_config(path), file_stamp(path), name=f"{path}: monitors"
+    )
+    return Operations(
+        app,
+        identity=made.identity,
+        vitals=IdentityVitals(made.identity, utc_now, made.vitals),
+        monitors=lambda: config.current().monitors,
+    )
+
+
+def _token_service(path: Path, first: TokenServiceConfig) -> _Made:
     def read() -> TokenServiceConfig:
         config = read_config(path)
         if not isinstance(config, TokenServiceConfig):
@@ -95,13 +122,13 @@ def _token_service(
     siblings = tuple(Sibling(replica, identity, utc_now) for replica in first.replicas)
     registry = Registry(config, identity)
     app = create_app(config, registry=registry, siblings=siblings)
-    return app, identity, registry
+    return _Made(app, identity, app.state.vitals, registry)
 
 
-def _resource_service(path: Path, first: ServiceConfig) -> tuple[ASGIApp, LiveIdentity]:
+def _resource_service(path: Path, first: ServiceConfig) -> _Made:
     workload = Workload.load(path)
     app = closing(_factory(first.app)(workload), workload)
-    return app, workload.identity
+    return _Made(app, workload.identity, ServiceVitals(workload))
 
 
 def closing(app: ASGIApp, workload: Workload) -> ASGIApp:

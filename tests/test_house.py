@@ -32,11 +32,11 @@ FLOORS = [
     {"pki.authority"},
     {"pki.report"},
     {"pki.__main__"},
-    {"services.errors", "services.log", "services.rates"},
+    {"services.errors", "services.log", "services.metrics", "services.rates"},
     {"services.watched", "services.jwk"},
     {"services.registration"},
     {"services.wire", "services.config", "services.state"},
-    {"services.proof"},
+    {"services.proof", "services.operations"},
     {"services.token", "services.guard"},
     {
         "services.samples",

@@ -15,7 +15,7 @@ from logging import WARNING
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pki.clock import utc_now
-from services import log
+from services import log, metrics
 from services.errors import ServiceError
 from services.guard.challenge import challenge
 from services.guard.credentials import BEARER
@@ -55,10 +55,12 @@ class GuardMiddleware:
     async def _guard(self, scope: Scope, receive: Receive, send: Send) -> None:
         case = Case(scope, self._clock())
         try:
-            grant = await judge(case, self._workload)
+            with metrics.guarding():
+                grant = await judge(case, self._workload)
         except ServiceError as refusal:
             await self._refuse(refusal, case, receive, send)
             return
+        metrics.accepted()
         started = False
 
         async def watch(message: Message) -> None:
@@ -78,6 +80,7 @@ class GuardMiddleware:
     async def _refuse(
         self, refusal: ServiceError, case: Case, receive: Receive, send: Send
     ) -> None:
+        metrics.refused(refusal)
         log.event(
             "request.refused",
             level=WARNING,

@@ -59,6 +59,16 @@ class RevocationList:
             RevokedTokenError: it is.
             RevocationsUnknownError: that cannot be said.
         """
+        await self.age()
+        if token_id in self._void.token_ids:
+            raise RevokedTokenError(f"token {token_id} was revoked")
+
+    async def age(self) -> timedelta:
+        """Return how old the list is, once it is young enough to be believed.
+
+        Raises:
+            RevocationsUnknownError: it is older than that, and there is no new one.
+        """
         age = self._age()
         if age is None or age >= POLL:
             refreshing = self._refresh()
@@ -67,8 +77,7 @@ class RevocationList:
         age = self._age()
         if age is None or age >= BOUND:
             raise RevocationsUnknownError("the list of revoked tokens cannot be had")
-        if token_id in self._void.token_ids:
-            raise RevokedTokenError(f"token {token_id} was revoked")
+        return age
 
     def _age(self) -> timedelta | None:
         """Return how old the list is; a clock that went back makes it unknown."""

@@ -109,11 +109,14 @@ class RemoteKeySet:
             raise KeySetUnavailableError("the key set cannot be fetched")
         return dict(self._keys)
 
+    @property
+    def age(self) -> timedelta | None:
+        """How old the key set is, None before the first."""
+        return None if self._fetched_at is None else self._clock() - self._fetched_at
+
     def _is_fresh(self) -> bool:
-        return (
-            self._fetched_at is not None
-            and timedelta(0) <= self._clock() - self._fetched_at < MAX_AGE
-        )
+        age = self.age
+        return age is not None and timedelta(0) <= age < MAX_AGE
 
     async def _refresh(self) -> None:
         """Fetch once an interval; a failure keeps what is there until it is too old."""

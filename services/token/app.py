@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from pki.clock import utc_now
-from services import log
+from services import log, metrics
 from services.config import TokenServiceConfig
 from services.proof.access_token import AccessToken
 from services.state.open import open_store
@@ -30,7 +30,7 @@ from services.state.store import Store
 from services.token.admission import Admission
 from services.token.buckets import Buckets
 from services.token.call import Call
-from services.token.endpoint import NO_STORE, Endpoint, Handler
+from services.token.endpoint import NO_STORE, Asked, Endpoint, Handler, counted
 from services.token.grants import answer_members, grant
 from services.token.introspection import introspect
 from services.token.key_ring import OWN_KEYS, KeyRing
@@ -42,6 +42,7 @@ from services.token.revocation import FEED, feed, revoke
 from services.token.rotation import Schedule
 from services.token.siblings import Sibling
 from services.token.tokens import Tokens, token_type
+from services.token.vitals import TokenServiceVitals
 from services.watched import Watched
 
 _CACHEABLE = {"Cache-Control": "max-age=300"}
@@ -59,7 +60,7 @@ class TokenService:
         """Answer a token request (RFC 6749, section 3.2)."""
         token = await grant(call, self._tokens)
         text = await self._tokens.issue(token, opaque=call.client.opaque)
-        _log_issued(token, call)
+        _note_issued(token, call)
         return JSONResponse(
             {
                 "access_token": text,
@@ -115,12 +116,6 @@ def create_app(
     keys = KeyRing(own, siblings)
     service = TokenService(config, Tokens(first.issuer, keys, store))
     admission = Admission(config, registry, store, clock)
-    base = urlsplit(first.issuer).path.rstrip("/")  # what the metadata says, too
-
-    def post(path: str, name: str, handle: Handler) -> Route:
-        limits = Limits(lambda: getattr(config.current().rates, name), Buckets())
-        endpoint = Endpoint(name, admission, limits, handle)
-        return Route(f"{base}{path}", endpoint.__call__, methods=["POST"])
 
     @asynccontextmanager
     async def prepared(_app: Starlette) -> AsyncIterator[None]:
@@ -131,20 +126,38 @@ def create_app(
             await sibling.aclose()
 
     app = Starlette(
-        routes=[
-            post("/token", "token", service.token),
-            post("/introspect", "introspection", service.introspect),
-            post("/revoke", "revocation", service.revoke),
-            Route(f"{base}{FEED}", service.revocations, methods=["GET"]),
-            Route(f"{base}/jwks", service.jwks, methods=["GET"]),
-            Route(f"{base}{OWN_KEYS}", service.own_jwks, methods=["GET"]),
-            Route(metadata_path(first.issuer), service.metadata, methods=["GET"]),
-        ],
+        routes=_routes(config, service, admission),
         exception_handlers={HTTPException: _not_answered, Exception: _server_error},
         lifespan=prepared,
     )
+    app.state.vitals = TokenServiceVitals(own, store)
     app.router.redirect_slashes = False  # a redirect would repeat the Host it was sent
     return app
+
+
+def _routes(
+    config: Watched[TokenServiceConfig], service: TokenService, admission: Admission
+) -> list[Route]:
+    issuer = config.current().issuer
+    base = urlsplit(issuer).path.rstrip("/")  # what the metadata says, too
+
+    def post(path: str, name: str, handle: Handler) -> Route:
+        limits = Limits(lambda: getattr(config.current().rates, name), Buckets())
+        endpoint = Endpoint(name, admission, limits, handle)
+        return Route(f"{base}{path}", endpoint.__call__, methods=["POST"])
+
+    def get(path: str, name: str, handle: Asked) -> Route:
+        return Route(path, counted(name, handle), methods=["GET"])
+
+    return [
+        post("/token", "token", service.token),
+        post("/introspect", "introspection", service.introspect),
+        post("/revoke", "revocation", service.revoke),
+        get(f"{base}{FEED}", "revocations", service.revocations),
+        get(f"{base}/jwks", "jwks", service.jwks),
+        get(f"{base}{OWN_KEYS}", "own_jwks", service.own_jwks),
+        get(metadata_path(issuer), "metadata", service.metadata),
+    ]
 
 
 def _store(config: TokenServiceConfig, clock: Callable[[], datetime]) -> Store:
@@ -159,7 +172,9 @@ def _schedule(config: TokenServiceConfig) -> Schedule:
     )
 
 
-def _log_issued(token: AccessToken, call: Call) -> None:
+def _note_issued(token: AccessToken, call: Call) -> None:
+    grant_type = call.form.required("grant_type").rpartition(":")[2]
+    metrics.issued(grant=grant_type, binding=call.client.binding)
     log.event(
         "token.issued",
         client_id=token.client_id,

@@ -10,7 +10,7 @@ from logging import WARNING
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from services import log
+from services import log, metrics
 from services.proof.key_set import KeySetUnavailableError
 from services.state.store import StateUnavailableError
 from services.token.admission import Admission
@@ -27,6 +27,7 @@ from services.wire.presented import presented_serial
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749, 5.1
 
 Handler = Callable[[Call], Awaitable[Response]]
+Asked = Callable[[Request], Awaitable[Response]]
 
 
 class Endpoint:
@@ -43,17 +44,24 @@ class Endpoint:
     async def __call__(self, request: Request) -> Response:
         """Answer `request`."""
         seen = Seen()
+        with metrics.request(self._name) as outcome:
+            try:
+                response = await self._answer(request, seen)
+                outcome.answer(response.status_code)
+            except TokenRequestError as error:
+                response = self._refuse(error, seen, request)
+                outcome.answer(error.status, error.code)
+        response.headers.update(_nonce(seen))
+        return response
+
+    async def _answer(self, request: Request, seen: Seen) -> Response:
         try:
             self._limits.count_connection(request.scope)
             call = await self._admission.admit(request, seen)
             self._limits.count_client(call.client.client_id)
-            response = await self._handle(call)
-        except TokenRequestError as error:
-            return self._refuse(error, seen, request)
+            return await self._handle(call)
         except (StateUnavailableError, KeySetUnavailableError) as error:
-            return self._refuse(UnavailableError(str(error)), seen, request)
-        response.headers.update(_nonce(seen))
-        return response
+            raise UnavailableError(str(error)) from error
 
     def _refuse(
         self, error: TokenRequestError, seen: Seen, request: Request
@@ -68,7 +76,7 @@ class Endpoint:
             peer=seen.peer.spiffe_id if seen.peer else None,
             certificate=presented_serial(request.scope),
         )
-        headers = NO_STORE | _nonce(seen)
+        headers = dict(NO_STORE)
         if isinstance(error, UnusableCertificateError | RequestTooLargeError):
             headers["Connection"] = "close"
         if error.retry_after is not None:
@@ -78,6 +86,18 @@ class Endpoint:
             status_code=error.status,
             headers=headers,
         )
+
+
+def counted(name: str, handle: Asked) -> Asked:
+    """Return `handle`, the answer to everybody's question, counted as `name`."""
+
+    async def counting(request: Request) -> Response:
+        with metrics.request(name) as outcome:
+            response = await handle(request)
+            outcome.answer(response.status_code)
+            return response
+
+    return counting
 
 
 def _nonce(seen: Seen) -> dict[str, str]:

@@ -1,0 +1,137 @@
+"""What this process counts, for Prometheus.
+
+Every room counts here as it logs with `log.event`; `operations` shows the sums. Labels
+are words of ours, never what a caller sent: a label value costs memory for as long as
+the process runs.
+
+    certbound_requests_total{endpoint,outcome,code}   of the token service
+    certbound_request_seconds{endpoint}               how long they took
+    certbound_tokens_issued_total{grant,binding}
+    certbound_guard_decisions_total{outcome,reason}   reason: the class of the refusal
+    certbound_guard_seconds                           how long a decision took
+    certbound_up{part}                                1 or 0, as `/readyz` found it
+    certbound_age_seconds{part}                       of the key set, the revocations
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+ANSWERED, REFUSED, FAILED = "answered", "refused", "failed"
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+# A second series for each, which nobody asks for.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's
+_registry = CollectorRegistry()
+ProcessCollector(registry=_registry)
+_requests = Counter(
+    "certbound_requests",
+    "Requests to the token service, by what became of them.",
+    ["endpoint", "outcome", "code"],
+    registry=_registry,
+)
+_request_seconds = Histogram(
+    "certbound_request_seconds",
+    "Time from a request to its answer.",
+    ["endpoint"],
+    buckets=_SECONDS,
+    registry=_registry,
+)
+_issued = Counter(
+    "certbound_tokens_issued",
+    "Access tokens issued.",
+    ["grant", "binding"],
+    registry=_registry,
+)
+_decisions = Counter(
+    "certbound_guard_decisions",
+    "Requests let in or refused by the guard, by the class of the refusal.",
+    ["outcome", "reason"],
+    registry=_registry,
+)
+_guard_seconds = Histogram(
+    "certbound_guard_seconds",
+    "Time that the guard took to decide.",
+    buckets=_SECONDS,
+    registry=_registry,
+)
+_up = Gauge(
+    "certbound_up", "Whether a part is as it must be.", ["part"], registry=_registry
+)
+_age = Gauge(
+    "certbound_age_seconds", "How old a part is.", ["part"], registry=_registry
+)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a request; a failure until its answer is known."""
+
+    outcome: str = FAILED
+    code: str = "server_error"
+
+    def answer(self, status: int, code: str = "") -> None:
+        """Note the answer: its HTTP status, and the error code in it."""
+        self.code = code
+        self.outcome = ANSWERED if status < 400 else REFUSED  # noqa: PLR2004 - HTTP's
+
+
+@contextmanager
+def request(endpoint: str) -> Iterator[Outcome]:
+    """Count and time one request to the token service."""
+    outcome = Outcome()
+    try:
+        with _request_seconds.labels(endpoint).time():
+            yield outcome
+    finally:
+        _requests.labels(endpoint, outcome.outcome, outcome.code).inc()
+
+
+def issued(*, grant: str, binding: str) -> None:
+    """Count an access token."""
+    _issued.labels(grant, binding).inc()
+
+
+def guarding() -> AbstractContextManager[object]:
+    """Time one decision of the guard."""
+    return _guard_seconds.time()
+
+
+def accepted() -> None:
+    """Count a request that the guard let in."""
+    _decisions.labels(ANSWERED, "").inc()
+
+
+def refused(refusal: Exception) -> None:
+    """Count a request that the guard refused."""
+    _decisions.labels(REFUSED, type(refusal).__name__).inc()
+
+
+def part(name: str, *, up: bool, age: timedelta | None) -> None:
+    """Note how a part of this process is."""
+    _up.labels(name).set(up)
+    if age is not None:
+        _age.labels(name).set(age.total_seconds())
+
+
+def exposition() -> bytes:
+    """Return everything in Prometheus' text format."""
+    return generate_latest(_registry)
+
+
+def value(name: str, **labels: str) -> float:
+    """Return one number as it would be shown, 0 if nothing was counted yet."""
+    return _registry.get_sample_value(name, labels) or 0.0
