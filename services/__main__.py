@@ -138,6 +138,8 @@ def report(html: Path | None, kept: Path | None) -> None:
 
             write(html, render_page(observed, now, made_by).encode())
     click.echo(render(observed))
+    if html is not None:
+        click.echo(f"\nThe same as a page, with a picture: {html}")
 
 
 @contextmanager

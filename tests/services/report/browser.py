@@ -58,8 +58,8 @@ class Page:
         return said["result"].get("value")
 
     def screenshot(self) -> bytes:
-        """Return the whole page as PNG, however long it is."""
-        taken = self.ask("Page.captureScreenshot", captureBeyondViewport=True)
+        """Return what the window shows, as PNG."""
+        taken = self.ask("Page.captureScreenshot")
         return base64.b64decode(taken["data"])
 
     def printed(self) -> bytes:

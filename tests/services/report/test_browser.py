@@ -69,7 +69,7 @@ def test_a_screenshot_shows_something(
     chromium: Chromium, pages: dict[str, Path], scheme: str
 ) -> None:
     """The page is painted in many colours, on paper that suits the scheme."""
-    page = chromium.open(pages["sample"], width=1280, scheme=scheme)
+    page = chromium.open(pages["sample"], width=600, scheme=scheme)
     colours = colours_of(page.screenshot())
     assert len(colours) > 50
     paper = max(colours, key=lambda colour: colours[colour])
