@@ -158,7 +158,7 @@ class Workload:
             return known[1]
         # The connections are shared; what is sent on them is this request's alone.
         return httpx.AsyncClient(
-            transport=known[1]._transport,  # noqa: SLF001 - httpx offers no other way
+            transport=_Shared(known[1]._transport),  # noqa: SLF001 - no other way
             base_url=_root(callee),
             auth=self._auth(callee, token_behind(on_behalf_of)),
             timeout=_TIMEOUT,
@@ -198,6 +198,17 @@ class Workload:
             timeout=_TIMEOUT,
             trust_env=False,
         )
+
+
+class _Shared(httpx.AsyncBaseTransport):
+    """Another client's connections, which stay open when this one is closed."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._transport = transport
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send `request` on one of them."""
+        return await self._transport.handle_async_request(request)
 
 
 def _root(callee: Callee) -> str:

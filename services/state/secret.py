@@ -20,9 +20,10 @@ _TRIES, _PAUSE = 20, 0.05  # a second: far more than the other replica needs to 
 class SharedSecret:
     """One secret for one purpose, remembered for as long as it lasts."""
 
-    def __init__(self, store: Store, purpose: str) -> None:
+    def __init__(self, store: Store, purpose: str, *, pause: float = _PAUSE) -> None:
         self._store = store
         self._purpose = purpose
+        self._pause = pause  # seconds between two looks
         self._known: tuple[str, bytes] | None = None
 
     async def now(self, now: datetime) -> bytes:
@@ -46,7 +47,7 @@ class SharedSecret:
             try:
                 await self._store.claim("secret", name, now + _WRITING)
             except AlreadyClaimedError:
-                await asyncio.sleep(_PAUSE)  # somebody else is writing it
+                await asyncio.sleep(self._pause)  # somebody else is writing it
             else:
                 await self._store.put_token(name, token_bytes(_LENGTH), ends)
         raise StateUnavailableError(f"no {name} in the store")
