@@ -91,6 +91,7 @@ def test_two_headers_are_refused(second: tuple[bytes, bytes]) -> None:
         b"access_token=",
         b"access_token&a=b",
         b"Access_Token=abc",
+        b"%61ccess%5ftoken=abc",
     ],
 )
 def test_a_token_in_the_query_is_refused(query: bytes) -> None:
@@ -100,7 +101,14 @@ def test_a_token_in_the_query_is_refused(query: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", [b"", b"my_access_token=x", b"access_tokens=x", b"a=access_token"]
+    "query",
+    [
+        b"",
+        b"my_access_token=x",
+        b"access_tokens=x",
+        b"a=access_token",
+        b"a=%26access_token%3D",
+    ],
 )
 def test_another_query_is_the_applications(query: bytes) -> None:
     """A parameter of another name is none of the guard's business."""
