@@ -165,6 +165,8 @@ class Lab:
             "ANSIBLE_SSH_COMMON_ARGS": f"-F {self.places.ssh_config}",
             "ANSIBLE_SSH_CONTROL_PATH_DIR": str(self.places.control),
             "CERTBOUND_LAB_SSH_CONFIG": str(self.places.ssh_config),
+            # What the roll-out's summary puts before the command to run again.
+            "CERTBOUND_VIA": ".venv/bin/python -m tests.lab run",
         }
 
     def _machine(self, wanted: Fleet, host: Host) -> Machine:

@@ -16,6 +16,7 @@ requirements:
   - Enable it with C(callbacks_enabled) in C(ansible.cfg).
 """
 
+import os
 import shlex
 import sys
 import time
@@ -157,10 +158,14 @@ def summary_lines(seen: Seen) -> list[str]:
 
 
 def rerun_command() -> str:
-    """Return the command that was typed, which converges from wherever it stopped."""
+    """Return the command that was typed, which converges from wherever it stopped.
+
+    Where Ansible was started by another command, E(CERTBOUND_VIA) names that.
+    """
     program, *arguments = sys.argv
     here = Path.cwd()
     path = Path(program)
     if path.is_absolute() and path.is_relative_to(here):
         path = path.relative_to(here)
-    return shlex.join([str(path), *arguments])
+    via = shlex.split(os.environ.get("CERTBOUND_VIA", ""))
+    return shlex.join([*via, str(path), *arguments])

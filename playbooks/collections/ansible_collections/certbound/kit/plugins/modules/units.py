@@ -45,6 +45,11 @@ options:
   digest:
     description: The release to run, if O(state=started).
     type: str
+  keep_releases:
+    description: Whether the releases stay if O(state=absent); the CA's commands are
+      in them.
+    type: bool
+    default: false
   checkpoint:
     description: As in M(certbound.kit.identity_install).
     type: path
@@ -155,7 +160,8 @@ def end(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
             remove(before)
             for name in processes_in(set(before)):
                 forget_instance(params["root"], name, before)
-            shutil.rmtree(params["releases"], ignore_errors=True)
+            if not params["keep_releases"]:
+                shutil.rmtree(params["releases"], ignore_errors=True)
         changed, wanted = set(before), {}
     return {
         "started": [],
@@ -218,6 +224,7 @@ def main() -> None:
             "root": {"type": "path", "required": True},
             "releases": {"type": "path", "required": True},
             "digest": {"type": "str"},
+            "keep_releases": {"type": "bool", "default": False},
             "checkpoint": {"type": "path"},
             "processes": PROCESSES,
         },

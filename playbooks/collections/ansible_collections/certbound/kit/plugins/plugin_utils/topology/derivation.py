@@ -161,6 +161,7 @@ def process_document(
             "issuer": topology.issuer,
             "state": str(directory / "state"),
             "clients": token_clients(topology),
+            **_replicas(topology, host),
         }
     own = topology.services[service]
     return common | {
@@ -300,6 +301,21 @@ def _token_service(topology: Topology) -> Json:
         "revocations_uri": f"{topology.issuer}/revocations",
         "spiffe_id": topology.spiffe_id(TOKEN_SERVICE),
     }
+
+
+def _replicas(topology: Topology, host: str) -> Json:
+    """Return the other processes of the token service: each publishes all their keys."""
+    others = [
+        {
+            "jwks_uri": (
+                f"https://{topology.hosts[other].dns}:{topology.token_port}/jwks/own"
+            ),
+            "spiffe_id": topology.spiffe_id(TOKEN_SERVICE),
+        }
+        for other in topology.token_hosts
+        if other != host
+    ]
+    return {"replicas": others} if others else {}
 
 
 def _port(topology: Topology, service: str) -> int:
