@@ -157,6 +157,7 @@ class TokenServiceConfig(
     # believe a key set for ten minutes, and a cache may add five.
     key_rotation: Annotated[int, Meta(ge=7200)] = 30 * 86400
     key_lead: Annotated[int, Meta(ge=900)] = 3600
+    mtls_base: Url | None = None  # where clients reach it over mutual TLS, if elsewhere
     rates: Rates = Rates()  # of each client and certificate, at this process
 
     def __post_init__(self) -> None:

@@ -27,13 +27,14 @@ _UNAVAILABLE = (KeySetUnavailableError, RevocationsUnknownError, StateUnavailabl
 _RETRY_AFTER = "5"  # seconds; the key set is not asked for more often
 
 
-def challenge(
+def challenge(  # noqa: PLR0913 - what a challenge can say
     refusal: ServiceError,
     *,
     realm: str,
     used: str = BEARER,
     schemes: tuple[str, ...] = (BEARER,),
     nonce: str | None = None,
+    metadata: str | None = None,
 ) -> Response:
     """Return the answer to a refused request.
 
@@ -43,6 +44,7 @@ def challenge(
         used: the scheme of the request.
         schemes: the schemes that are taken here.
         nonce: the next DPoP nonce, if one is due.
+        metadata: where the metadata of this resource is (RFC 9728, section 5.1).
     """
     headers = {"Cache-Control": "no-store"}
     if isinstance(refusal, _UNAVAILABLE):
@@ -63,8 +65,11 @@ def challenge(
     if nonce is not None:
         headers["DPoP-Nonce"] = nonce
     # The scheme at fault first: there are clients that look at the first one alone.
+    common = {"realm": realm}
+    if metadata is not None:
+        common["resource_metadata"] = metadata
     headers["WWW-Authenticate"] = ", ".join(
-        _challenge(scheme, refusal, realm, description, at_fault=scheme == used)
+        _challenge(scheme, refusal, common, description, at_fault=scheme == used)
         for scheme in dict.fromkeys((used, *schemes))
     )
     body = {"error": refusal.code or "unauthorized", "error_description": description}
@@ -72,10 +77,15 @@ def challenge(
 
 
 def _challenge(
-    scheme: str, refusal: ServiceError, realm: str, description: str, *, at_fault: bool
+    scheme: str,
+    refusal: ServiceError,
+    common: Mapping[str, str],
+    description: str,
+    *,
+    at_fault: bool,
 ) -> str:
     """Return one scheme's challenge; no text in it comes from the request."""
-    parameters: dict[str, str] = {"realm": realm}
+    parameters = dict(common)
     # No code where nothing was sent (RFC 6750, section 3.1).
     if at_fault and not isinstance(refusal, NoTokenError):
         parameters |= {"error": refusal.code, "error_description": description}

@@ -3,7 +3,8 @@
     app = Starlette(routes=[...])
     app.add_middleware(GuardMiddleware, workload=Workload.load("config.json"))
 
-Each request is judged anew (`judgement`). The application finds the `Grant` with
+The metadata of the service (RFC 9728) is answered to all that TLS admits. Each other
+request is judged anew (`judgement`). The application finds the `Grant` with
 `grant_of(request)`. Whatever cannot be decided is refused; one line of the log says
 why.
 """
@@ -12,6 +13,8 @@ from collections.abc import Callable
 from datetime import datetime
 from logging import WARNING
 
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pki.clock import utc_now
@@ -21,6 +24,12 @@ from services.guard.challenge import challenge
 from services.guard.credentials import BEARER
 from services.guard.errors import InsufficientScopeError
 from services.guard.judgement import Case, judge
+from services.guard.metadata import (
+    WELL_KNOWN,
+    metadata,
+    metadata_paths,
+    metadata_url,
+)
 from services.guard.presented import presenting
 from services.guard.workload import Workload
 from services.wire.presented import presented_serial
@@ -46,11 +55,26 @@ class GuardMiddleware:
         """Let the request through with a grant, or answer why not."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
+        elif scope["type"] == "http" and self._is_of_metadata(scope):
+            await self._describe(scope)(scope, receive, send)
         elif scope["type"] == "http":
             await self._guard(scope, receive, send)
         else:
             # A web socket would outlive the token that opened it.
             await send(_REFUSED_UPGRADE)
+
+    def _is_of_metadata(self, scope: Scope) -> bool:
+        path: str = scope["path"]
+        if not path.startswith(WELL_KNOWN):  # all requests but a few
+            return False
+        return path in metadata_paths(self._workload.config.guard)
+
+    def _describe(self, scope: Scope) -> Response:
+        """Answer with the metadata, which needs no token (RFC 9728, section 3.1)."""
+        if scope["method"] not in {"GET", "HEAD"}:
+            return Response(status_code=405, headers={"Allow": "GET, HEAD"})
+        document = metadata(self._workload.config, self._workload.schemes)
+        return JSONResponse(document, headers={"Cache-Control": "max-age=300"})
 
     async def _guard(self, scope: Scope, receive: Receive, send: Send) -> None:
         case = Case(scope, self._clock())
@@ -98,5 +122,8 @@ class GuardMiddleware:
             used=case.scheme or BEARER,
             schemes=self._workload.schemes,
             nonce=case.next_nonce,
+            metadata=metadata_url(
+                self._workload.config.guard, Headers(scope=case.scope).get("host", "")
+            ),
         )
         await answer(case.scope, receive, send)

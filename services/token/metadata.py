@@ -28,11 +28,14 @@ def metadata(config: TokenServiceConfig) -> dict[str, Any]:
     authentication = _authentication(config)
     members = {
         "issuer": config.issuer,
-        "token_endpoint": f"{base}/token",
-        "introspection_endpoint": f"{base}/introspect",
-        "revocation_endpoint": f"{base}/revoke",
+        **_endpoints(base),
+        # The same unless the configuration names another host for mutual TLS, where a
+        # client of such must go if there is one; whose tokens they are does not change
+        # (RFC 8705, section 5).
+        "mtls_endpoint_aliases": _endpoints((config.mtls_base or base).rstrip("/")),
         "jwks_uri": f"{base}/jwks",
         "scopes_supported": sorted(scopes),
+        "protected_resources": sorted(_resources(config)),  # RFC 9728, section 4
         "grant_types_supported": sorted(GRANT_TYPES),
         **{
             f"{endpoint}_endpoint_{member}": value
@@ -44,6 +47,21 @@ def metadata(config: TokenServiceConfig) -> dict[str, Any]:
         "tls_client_certificate_bound_access_tokens": True,
     }
     return {name: value for name, value in members.items() if value != []}
+
+
+def _endpoints(base: str) -> dict[str, str]:
+    """Return the endpoints that clients authenticate at."""
+    return {
+        "token_endpoint": f"{base}/token",
+        "introspection_endpoint": f"{base}/introspect",
+        "revocation_endpoint": f"{base}/revoke",
+    }
+
+
+def _resources(config: TokenServiceConfig) -> set[str]:
+    """Return every audience that a token may be asked for."""
+    clients = config.clients.values()
+    return {audience for client in clients for audience in client.audiences}
 
 
 def _authentication(config: TokenServiceConfig) -> dict[str, list[str]]:

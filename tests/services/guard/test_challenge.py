@@ -145,3 +145,17 @@ def test_every_refusal_of_a_request_has_its_answer() -> None:
         assert response.headers["cache-control"] == "no-store"
         description = body(response)["error_description"]
         assert re.fullmatch(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+", description)
+
+
+@pytest.mark.parametrize("used", [BEARER, DPOP])
+def test_each_challenge_tells_where_the_metadata_is(used: str) -> None:
+    """The one that stands for no fault, too (RFC 9728, section 5.1)."""
+    where = "https://localhost:8442/.well-known/oauth-protected-resource"
+    response = challenge(
+        refused.NoTokenError("no header"),
+        realm=REALM,
+        used=used,
+        schemes=(BEARER, DPOP),
+        metadata=where,
+    )
+    assert response.headers[CHALLENGE].count(f'resource_metadata="{where}"') == 2

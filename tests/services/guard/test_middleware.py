@@ -86,7 +86,10 @@ def test_without_a_token_one_is_asked_for(
     with orders.client(storefront) as client:
         answer = client.get("/orders")
     assert answer.status_code == 401
-    assert answer.headers["www-authenticate"] == f'Bearer realm="{ORDERS_AUDIENCE}"'
+    assert answer.headers["www-authenticate"] == (
+        f'Bearer realm="{ORDERS_AUDIENCE}", resource_metadata='
+        f'"{ORDERS_AUDIENCE}/.well-known/oauth-protected-resource"'
+    )
 
 
 def test_a_stolen_token_is_refused(

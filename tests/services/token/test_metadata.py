@@ -20,8 +20,14 @@ def test_every_member_is_true(tmp_path: Path) -> None:
         "token_endpoint": f"{ISSUER}/token",
         "introspection_endpoint": f"{ISSUER}/introspect",
         "revocation_endpoint": f"{ISSUER}/revoke",
+        "mtls_endpoint_aliases": {
+            "token_endpoint": f"{ISSUER}/token",
+            "introspection_endpoint": f"{ISSUER}/introspect",
+            "revocation_endpoint": f"{ISSUER}/revoke",
+        },
         "jwks_uri": f"{ISSUER}/jwks",
         "scopes_supported": ["orders.read", "orders.write"],
+        "protected_resources": ["https://orders.shop.internal"],
         "grant_types_supported": [
             "client_credentials",
             "urn:ietf:params:oauth:grant-type:token-exchange",
@@ -33,6 +39,20 @@ def test_every_member_is_true(tmp_path: Path) -> None:
         "dpop_signing_alg_values_supported": sorted(PROOF_ALGORITHMS),
         "tls_client_certificate_bound_access_tokens": True,
     }
+
+
+@pytest.mark.parametrize("base", ["https://mtls.internal", "https://mtls.internal/"])
+def test_another_host_for_mutual_tls_is_an_alias(tmp_path: Path, base: str) -> None:
+    """Issuer, key set and plain endpoints are not changed by it (RFC 8705, 5)."""
+    plain = metadata(token_service_config(tmp_path))
+    document = metadata(token_service_config(tmp_path, mtls_base=base))
+    assert document.pop("mtls_endpoint_aliases") == {
+        "token_endpoint": "https://mtls.internal/token",
+        "introspection_endpoint": "https://mtls.internal/introspect",
+        "revocation_endpoint": "https://mtls.internal/revoke",
+    }
+    del plain["mtls_endpoint_aliases"]
+    assert document == plain
 
 
 def test_scopes_of_all_clients_are_named_once(tmp_path: Path) -> None:
