@@ -5,6 +5,7 @@ ANSIBLE_PLAYBOOK = .venv/bin/ansible-playbook
 DEV = .venv/.installed-dev
 UP = .venv/.installed-up
 LAB = tests/lab/inventory.yml
+SIDE_BY_SIDE = -n 2 --dist loadgroup
 T ?=
 ARGS ?=
 
@@ -39,10 +40,11 @@ lab-down: $(UP) ## Remove the hosts and every trace of them
 	@rm -rf certs/lab
 
 test: $(DEV) ## Run all tests, or some: make test T=tests/pki
-	@.venv/bin/python -m pytest $(T)
+	@.venv/bin/python -m pytest $(or $(T),$(SIDE_BY_SIDE))
 
 test-quick: $(DEV) ## Run the tests that take milliseconds
-	@.venv/bin/python -m pytest -m "not rollout and not lab and not judges" $(T)
+	@.venv/bin/python -m pytest -m "not rollout and not lab and not judges" \
+		$(or $(T),$(SIDE_BY_SIDE))
 
 check: $(DEV) ## Run the linters and the type checker
 	.venv/bin/ruff check .
