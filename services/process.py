@@ -27,6 +27,7 @@ from services.config import (
 )
 from services.gateway.app import create_app as create_gateway
 from services.gateway.gateway import Gateway
+from services.gateway.vitals import GatewayVitals
 from services.guard.vitals import ServiceVitals
 from services.guard.workload import Workload
 from services.operations.app import Operations
@@ -56,7 +57,7 @@ def serve(path: Path) -> None:
         made = _token_service(path, config)
     elif isinstance(config, GatewayConfig):
         gateway = Gateway.load(path)
-        made = _Made(create_gateway(gateway), gateway.identity)
+        made = _Made(create_gateway(gateway), gateway.identity, GatewayVitals(gateway))
     else:
         made = _resource_service(path, config)
     hops = Watched(lambda: _hops(path), file_stamp(path), name=f"{path}: trusted_hops")

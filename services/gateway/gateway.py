@@ -59,10 +59,11 @@ class Gateway:
         service = TokenServiceClient(
             self._token_service, lambda: self.config.token_service
         )
+        self.keys = RemoteKeySet(service.key_set, clock)
         introspector = Introspector(
             self._token_service,
             address=lambda: self.config.token_service,
-            keys=RemoteKeySet(service.key_set, clock),
+            keys=self.keys,
             client_id=first.client_id,
             audience=first.audience,
             clock=clock,

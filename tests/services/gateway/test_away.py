@@ -1,6 +1,7 @@
 """Tests of a gateway whose token service is away, or does not answer as it should."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -158,6 +159,23 @@ def test_an_answer_for_another_resource_is_not_believed(
     assert told(edge, edge.token()) == 503
     fields = [getattr(record, "certbound_fields", {}) for record in caplog.records]
     assert "AnswerAudienceError" in [each.get("cause") for each in fields]
+
+
+def test_an_answer_must_be_called_one(edge: Edge, switch: Switch) -> None:
+    """The very answer that is believed is not, under another media type."""
+    token = edge.token()
+    with edge.tokens.client(edge.instance) as client:
+        form = {"client_id": "gateway", "token": token}
+        answer = client.post("/introspect", data=form, headers={"Accept": ANSWER})
+    for media_type, status in (
+        ("application/jwt", 503),
+        ("application/json", 503),
+        (f"{ANSWER}; charset=utf-8", 200),
+    ):
+        switch.instead["/introspect"] = partial(
+            Response, answer.text, headers={"content-type": media_type}
+        )
+        assert told(edge, token) == status
 
 
 def test_an_access_token_is_no_answer(edge: Edge, switch: Switch) -> None:

@@ -1,11 +1,13 @@
 """Tests of what passes a gateway: fields, paths, bodies, and what an upstream does."""
 
+import socket
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from services.wire.tls import client_context
 from tests.services.gateway.standing import (
     GATEWAY,
     Edge,
@@ -276,6 +278,35 @@ def test_a_body_beyond_its_bound_is_a_413(other: Other) -> None:
         assert told(answer) == (413, "request_too_large")
     whole = other.ask(method="POST", changes=changes, content=b"x" * 100_000)
     assert whole.json()["size"] == 100_000
+
+
+def test_a_body_that_does_not_come_is_a_408(edge: Edge, serve: Serve) -> None:
+    """It is the caller that is waited for, so it is no fault of the upstream's."""
+    head = (
+        "POST /orders HTTP/1.1",
+        "Host: localhost",
+        f"Authorization: Bearer {edge.token()}",
+        "Content-Length: 2",
+        "",
+        "x",
+    )
+    home = edge.document.parent / "slow"
+    home.mkdir()
+    routes = {"/orders": upstream_document(url=f"{edge.upstream.url}/orders")}
+    context = client_context(edge.caller.generation, edge.instance.spiffe_id)
+    with (
+        gateway_before(
+            edge.tokens, serve, home, edge.instance, routes=routes, patience=0.5
+        ) as (running, _, _),
+        socket.create_connection(("127.0.0.1", running.port), 10) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as secure,
+    ):
+        secure.sendall("\r\n".join(head).encode())
+        answer = b""
+        while part := secure.recv(65_536):
+            answer += part
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"request_timeout" in answer
 
 
 def test_an_answer_beyond_its_bound_breaks_off(other: Other) -> None:
