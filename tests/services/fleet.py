@@ -168,6 +168,8 @@ def replicas(  # noqa: PLR0913 - each is one thing that a test chooses
                 )
             )
         yield made
+        for _, _, _, running in places:
+            running.server.should_exit = True  # none waits for another's goodbye
 
 
 def _start(  # noqa: PLR0913, PLR0917 - what a process is made of
