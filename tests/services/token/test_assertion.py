@@ -119,20 +119,20 @@ def test_what_is_no_jws_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "algorithm", ["none", "HS256", "RS256", "PS384", "EdDSA", "es256", ""]
+    "algorithm",
+    ["none", "HS256", "RS256", "PS384", "EdDSA", "es256", "", 1, None, ["ES256"]],
+    ids=repr,
 )
-def test_other_algorithms_are_refused(algorithm: str) -> None:
+def test_other_algorithms_are_refused(algorithm: object) -> None:
     """The list is ours and has no `none`, nothing symmetric, no RS256 (FAPI 2.0)."""
     header = assertion_header(EC, alg=algorithm)
     refuses(AssertionAlgorithmError, compact(header, assertion_claims(), b"x" * 64))
 
 
-@pytest.mark.parametrize("algorithm", [ABSENT, 1, None, ["ES256"]], ids=repr)
-def test_an_algorithm_is_a_text(algorithm: object) -> None:
-    """Without one there is no JWS."""
-    header = assertion_header(EC, alg=algorithm)
-    text = compact(header, assertion_claims(), b"x" * 64)
-    refuses(MalformedAssertionError, text)
+def test_an_algorithm_is_needed() -> None:
+    """Without one there is no JWS (RFC 7515, section 4.1.1)."""
+    header = assertion_header(EC, alg=ABSENT)
+    refuses(MalformedAssertionError, compact(header, assertion_claims(), b"x" * 64))
 
 
 @pytest.mark.parametrize("kind", [ABSENT, "JWT", "client-authentication+jwt"])

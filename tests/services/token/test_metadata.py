@@ -11,6 +11,7 @@ from tests.services.documents import (
     client_document,
     token_service_config,
 )
+from tests.services.proofs import Prover
 
 
 def test_every_member_is_true(tmp_path: Path) -> None:
@@ -71,6 +72,26 @@ def test_a_list_without_elements_is_left_out(tmp_path: Path) -> None:
     assert "scopes_supported" not in metadata(
         token_service_config(tmp_path, clients={})
     )
+
+
+def test_the_methods_are_those_that_are_registered(tmp_path: Path) -> None:
+    """The algorithms are told where, and only where, assertions are taken."""
+    signed = client_document(private_key_jwt={"jwks": {"keys": [Prover().public()]}})
+    del signed["tls_client_auth"]
+    config = token_service_config(tmp_path, clients={"signing": signed})
+    told = metadata(config)
+    for endpoint in ("token", "introspection", "revocation"):
+        methods = told[f"{endpoint}_endpoint_auth_methods_supported"]
+        assert methods == ["private_key_jwt"]
+        algorithms = told[f"{endpoint}_endpoint_auth_signing_alg_values_supported"]
+        assert algorithms == list(PROOF_ALGORITHMS)
+        assert "none" not in algorithms
+
+
+def test_without_clients_no_secret_is_promised(tmp_path: Path) -> None:
+    """An absent list would mean client_secret_basic (RFC 8414, section 2)."""
+    told = metadata(token_service_config(tmp_path, clients={}))
+    assert told["token_endpoint_auth_methods_supported"] == ["tls_client_auth"]
 
 
 @pytest.mark.parametrize("issuer", ["https://a.internal", "https://a.internal/x/"])

@@ -15,8 +15,10 @@ from services.wire.peer import (
     UnreadableNameError,
     WrongTrustDomainError,
     peer_of,
+    presented_of,
 )
 from tests.services.mesh import TRUST_DOMAIN, Leaf, Mesh, now
+from tests.services.registered import Owner
 
 SECOND = timedelta(seconds=1)
 
@@ -128,3 +130,60 @@ def test_each_refusal_has_its_own_code() -> None:
     """The codes tell the refusals apart in a caller's answer or a log."""
     codes = {error.code for error in PeerError.__subclasses__()}
     assert len(codes) == len(PeerError.__subclasses__()) == 5
+
+
+def test_any_certificate_can_be_looked_at(mesh: Mesh) -> None:
+    """The token service has clients that are no workloads."""
+    owner = Owner()
+    shown = presented_of(
+        scope_of(Leaf(owner.key, owner.certificate, owner.certificate)), now=now()
+    )
+    assert shown.certificate == owner.certificate
+    assert shown.spiffe_id is None
+    workload = presented_of(scope_of(mesh.issue("orders")), now=now())
+    assert workload.spiffe_id == mesh.spiffe_id("orders")
+
+
+@pytest.mark.parametrize(
+    "uris",
+    [
+        ["spiffe://shop.internal/a", "spiffe://shop.internal/b"],
+        ["spiffe://shop.internal/a", "https://a.example"],
+        ["SPIFFE://shop.internal/a"],
+        ["spiffe:shop"],
+    ],
+    ids=repr,
+)
+def test_a_spiffe_id_is_read_rightly_or_not_at_all(uris: list[str]) -> None:
+    """A second name must not turn a workload into somebody without one."""
+    owner = Owner(uris=uris)
+    leaf = Leaf(owner.key, owner.certificate, owner.certificate)
+    with pytest.raises(UnreadableNameError):
+        presented_of(scope_of(leaf), now=now())
+
+
+def test_other_uris_are_no_workloads_name() -> None:
+    """They are for whoever compares them."""
+    owner = Owner(uris=["https://a.example", "urn:b"])
+    leaf = Leaf(owner.key, owner.certificate, owner.certificate)
+    assert presented_of(scope_of(leaf), now=now()).spiffe_id is None
+
+
+@pytest.mark.parametrize("faults", [{"authority": True}, {"signs": True}], ids=repr)
+def test_an_authority_presents_itself_as_nobody(faults: dict[str, bool]) -> None:
+    """Who may sign others does not speak for one of them."""
+    owner = Owner(**faults)  # type: ignore[arg-type]  # both are flags
+    leaf = Leaf(owner.key, owner.certificate, owner.certificate)
+    with pytest.raises(AuthorityAsPeerError):
+        presented_of(scope_of(leaf), now=now())
+
+
+def test_what_is_presented_ends_as_well(mesh: Mesh) -> None:
+    """No certificate, none that can be read, and none whose time is over."""
+    scope = scope_of(mesh.issue("orders"))
+    with pytest.raises(ExpiredCertificateError):
+        presented_of(scope, now=now() + timedelta(hours=2))
+    with pytest.raises(NoCertificateError):
+        presented_of({"type": "http"}, now=now())
+    with pytest.raises(UnreadableNameError):
+        presented_of({"extensions": {"tls": {"client_cert": b"0"}}}, now=now())
