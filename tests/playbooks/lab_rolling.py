@@ -125,14 +125,11 @@ class LabRolling:
 
     def served(self, host: str, port: int) -> str:
         """Return the serial that is served at a live port, as any stranger sees it."""
-        told = self.lab.run(
-            [
-                "sh",
-                "-c",
-                f"openssl s_client -connect {host}:{port} </dev/null 2>/dev/null"
-                " | openssl x509 -noout -serial",
-            ]
-        ).stdout
+        shown = (
+            f"openssl s_client -connect {host}:{port} </dev/null 2>/dev/null"
+            " | openssl x509 -noout -serial"
+        )
+        told = self.lab.run(["sh", "-c", shown]).stdout
         serial = told.strip().removeprefix("serial=")
         return f"{int(serial, 16):x}" if serial else ""
 

@@ -192,6 +192,52 @@ def test_each_host_gets_its_own(spread: Topology) -> None:
     ]
 
 
+def test_a_service_on_two_hosts_is_called_by_its_own_name(spread: Topology) -> None:
+    """The name resolves to both; each host's own name is for the verification."""
+    description = derivation.deployment(spread, PLACES)
+    orders = "https://orders.shop.internal:8442/orders"
+    assert description["services"]["orders"]["url"] == orders
+    assert description["services"]["stock"]["url"].startswith("https://one.shop.")
+    assert [
+        one["url"] for one in description["instances"] if one["service"] == "orders"
+    ] == [
+        "https://one.shop.internal:8442/orders",
+        "https://two.example.test:8442/orders",
+    ]
+
+
+def test_replicas_know_each_other(spread: Topology, tmp_path: Path) -> None:
+    """Each publishes the others' keys, which it gets where only own keys are."""
+    config = config_of(spread, "token-service", tmp_path)
+    assert isinstance(config, TokenServiceConfig)
+    assert [replica.jwks_uri for replica in config.replicas] == [
+        "https://two.example.test:8440/jwks/own"
+    ]
+
+
+def test_one_token_service_has_no_replicas(topology: Topology) -> None:
+    """On one host nothing is said of others."""
+    document = derivation.process_document(
+        topology, "token-service", "localhost", PLACES
+    )
+    assert "replicas" not in document
+
+
+def test_each_instance_may_have_a_user_of_its_own(spread: Topology) -> None:
+    """With systemd files have owners; a long name is cut, and stays one's own."""
+    places = derivation.Places(PLACES.project, PLACES.root, own_users=True)
+    (_, orders) = derivation.identities(spread, "two", places)
+    assert orders["owner"] == "certbound-orders"
+    assert {one["name"] for one in derivation.accounts(spread, "one", places)} >= {
+        "certbound-ca",
+        "certbound-token-service",
+    }
+    assert derivation.identities(spread, "two", PLACES)[1]["owner"] is None
+    long = [derivation.user_of("a" * 40), derivation.user_of("a" * 41)]
+    assert len(set(long)) == 2
+    assert all(len(name) <= 31 for name in long)
+
+
 def test_groups_are_named_as_ansible_likes_it() -> None:
     """A group has no hyphen, and is no host's name by accident."""
     assert group_of("order-desk") == "service_order_desk"

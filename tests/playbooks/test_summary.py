@@ -68,3 +68,12 @@ def test_rerun_command_is_what_was_typed(
     command = str(tmp_path / "bin" / "ansible-playbook")
     monkeypatch.setattr(sys, "argv", [command, "site.yml", "-e", "a=b c"])
     assert rerun_command() == "bin/ansible-playbook site.yml -e 'a=b c'"
+
+
+def test_rerun_command_begins_with_what_started_ansible(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In the lab Ansible runs inside another command, which is named too."""
+    monkeypatch.setenv("CERTBOUND_VIA", "python -m tests.lab run")
+    monkeypatch.setattr(sys, "argv", ["ansible-playbook", "site.yml"])
+    assert rerun_command() == "python -m tests.lab run ansible-playbook site.yml"

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from email.parser import Parser
 from typing import TYPE_CHECKING
 
-from cyclonedx.factory.license import LicenseFactory
-from cyclonedx.model import HashType
+from cyclonedx.contrib.hash.factories import HashTypeFactory
+from cyclonedx.contrib.license.factories import LicenseFactory
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.output.json import JsonV1Dot6
@@ -95,7 +95,7 @@ def _component(wheel: Wheel, kind: ComponentType = ComponentType.LIBRARY) -> Com
         purl=purl,
         description=wheel.summary or None,
         licenses=[licenses.make_from_string(wheel.license)] if wheel.license else None,
-        hashes=[HashType.from_hashlib_alg("sha256", wheel.sha256)],
+        hashes=[HashTypeFactory().from_hashlib_alg("sha256", wheel.sha256)],
     )
 
 

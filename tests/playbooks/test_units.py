@@ -1,0 +1,122 @@
+"""Units are what the topology says, and only ours are touched."""
+
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+from ansible_collections.certbound.kit.plugins.inventory.topology import load
+from ansible_collections.certbound.kit.plugins.module_utils import units
+from ansible_collections.certbound.kit.plugins.module_utils.checkpoint import (
+    IDENTITIES,
+    forget,
+    recall,
+    remember,
+    remember_identities,
+    restore_identities,
+)
+from ansible_collections.certbound.kit.plugins.plugin_utils.topology import derivation
+
+RELEASE = "/opt/certbound/releases/d1"
+PLACES = derivation.Places(
+    PurePosixPath("/srv/kit"), PurePosixPath("/var/lib/certbound"), own_users=True
+)
+
+
+def process_on(host: str, project: Path) -> dict[str, Any]:
+    topology = load(project / "tests" / "lab" / "topology.yml")
+    (process,) = derivation.processes(topology, host, PLACES)
+    return process
+
+
+def test_systemd_listens_where_the_topology_says(project: Path) -> None:
+    """The socket is a unit of its own, so that a restart drops no caller."""
+    texts = units.units_of(process_on("orders-1", project), RELEASE)
+    assert set(texts) == {"certbound-orders.socket", "certbound-orders.service"}
+    assert "ListenStream=10.77.0.15:8442\n" in texts["certbound-orders.socket"]
+    assert "Requires=certbound-orders.socket\n" in texts["certbound-orders.service"]
+
+
+def test_a_service_runs_its_release_as_its_own_user(project: Path) -> None:
+    """What runs is named by digest, so that a unit of before starts what was before."""
+    text = units.units_of(process_on("orders-1", project), RELEASE)[
+        "certbound-orders.service"
+    ]
+    assert f"ExecStart={RELEASE}/bin/python -I -m services run /var/lib/" in text
+    assert "User=certbound-orders\n" in text
+    assert units.releases_in({"x": text}) == {"d1"}
+
+
+def test_a_changed_application_changes_the_unit(project: Path) -> None:
+    """A process cannot change its application while it runs: it is started anew."""
+    process = process_on("orders-1", project)
+    before = units.units_of(process, RELEASE)
+    process["document"]["app"] = "another:app"
+    assert units.units_of(process, RELEASE) != before
+
+
+def test_an_address_of_ipv6_is_put_in_brackets(project: Path) -> None:
+    """As systemd wants it."""
+    process = {**process_on("orders-1", project), "address": "fd00::1"}
+    texts = units.units_of(process, RELEASE)
+    assert "ListenStream=[fd00::1]:8442\n" in texts["certbound-orders.socket"]
+
+
+def test_only_units_of_ours_are_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A unit that somebody else wrote is left alone, whatever its name."""
+    monkeypatch.setattr(units, "DIRECTORY", str(tmp_path))
+    (tmp_path / "certbound-orders.service").write_text(units.MARK + "[Unit]\n")
+    (tmp_path / "certbound-other.service").write_text("[Unit]\n")
+    (tmp_path / "nginx.service").write_text(units.MARK)
+    assert list(units.present_units()) == ["certbound-orders.service"]
+
+
+def instance(directory: Path) -> dict[str, Any]:
+    (directory / "identity" / "generations" / "1a").mkdir(parents=True)
+    (directory / "identity" / "current").symlink_to("generations/1a")
+    (directory / "config.json").write_text("before")
+    return {
+        "name": "orders",
+        "owner": None,
+        "config": str(directory / "config.json"),
+        "document": {"identity": str(directory / "identity" / "current")},
+    }
+
+
+def test_a_checkpoint_leads_back(tmp_path: Path) -> None:
+    """Link and configuration are as they were, and once they are, nothing changes."""
+    process = instance(tmp_path / "orders")
+    path = str(tmp_path / "checkpoint.json")
+    remember_identities(path, [process])
+    link = Path(process["document"]["identity"])
+    link.unlink()
+    link.symlink_to("generations/2b")
+    Path(process["config"]).write_text("after")
+    assert restore_identities(recall(path)[IDENTITIES]) == ["orders"]
+    assert link.readlink() == Path("generations/1a")
+    assert Path(process["config"]).read_text() == "before"
+    assert restore_identities(recall(path)[IDENTITIES]) == []
+
+
+def test_a_first_installation_goes_back_to_nothing(tmp_path: Path) -> None:
+    """Where there was no generation, there is none again."""
+    process = instance(tmp_path / "orders")
+    link = Path(process["document"]["identity"])
+    link.unlink()
+    path = str(tmp_path / "checkpoint.json")
+    remember_identities(path, [process])
+    link.symlink_to("generations/1a")
+    restore_identities(recall(path)[IDENTITIES])
+    assert not link.is_symlink()
+
+
+def test_a_broken_run_does_not_overwrite_the_way_back(tmp_path: Path) -> None:
+    """What was last known to serve stays remembered until something else is."""
+    path = str(tmp_path / "checkpoint.json")
+    remember(path, "units", "good")
+    remember(path, "units", "half-done")
+    assert recall(path) == {"units": "good"}
+    assert Path(path).stat().st_mode & 0o777 == 0o600
+    forget(path)
+    assert recall(path) == {}
