@@ -237,8 +237,9 @@ def test_a_foreign_caller_is_refused(
 @pytest.mark.parametrize(
     "fault",
     [
-        {"not_after": now() - timedelta(seconds=1)},
-        {"not_before": now() + timedelta(minutes=5)},
+        # Moments are spans from when the test runs, not from when it was collected.
+        {"not_after": timedelta(seconds=-1)},
+        {"not_before": timedelta(minutes=5)},
         {"authority": True},
         {"signs": True},
         {"uris": []},
@@ -250,7 +251,11 @@ def test_a_caller_that_tls_would_refuse_is_refused(
     mesh: Mesh, layer: Layer, edge: x509.Certificate, fault: dict[str, Any]
 ) -> None:
     """A proxy says what it saw; whether that is good is decided here."""
-    caller = mesh.issue("storefront", **fault).certificate
+    made = {
+        name: now() + value if isinstance(value, timedelta) else value
+        for name, value in fault.items()
+    }
+    caller = mesh.issue("storefront", **made).certificate
     seen = layer.request(edge, [(FIELD, client_cert(caller))])
     assert (seen.scope, seen.status) == (None, 403)
 
