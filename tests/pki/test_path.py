@@ -23,7 +23,6 @@ from tests.services.mesh import now
 from tests.services.profiles import authority_key, builder, key_usage
 from tests.services.registered import Owner, named
 
-NOW = now()
 ROOT = Owner("root", authority=True, signs=True)
 BUNDLE = TrustBundle("partner.internal", (ROOT.certificate,))
 SUBJECT = named("billing")
@@ -41,7 +40,7 @@ def leaf(
 def test_a_path_is_found_without_any_alternative_name() -> None:
     """A client may have a subject alone (RFC 8705, section 2.1.2)."""
     certificate = leaf()
-    path = verify_path([certificate], BUNDLE, now=NOW)
+    path = verify_path([certificate], BUNDLE, now=now())
     assert path == (certificate, ROOT.certificate)
 
 
@@ -50,8 +49,8 @@ def test_a_path_leads_over_what_was_presented() -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     between = (
         builder(named("issuing"), key.public_key(), ROOT.subject)
-        .not_valid_before(NOW - timedelta(hours=1))
-        .not_valid_after(NOW + timedelta(hours=1))
+        .not_valid_before(now() - timedelta(hours=1))
+        .not_valid_after(now() + timedelta(hours=1))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(key_usage(key_cert_sign=True), critical=True)
         .add_extension(authority_key(ROOT.key), critical=False)
@@ -60,10 +59,10 @@ def test_a_path_leads_over_what_was_presented() -> None:
     issuing = Owner("issuing")
     issuing.key = key
     certificate = leaf(root=issuing)
-    path = verify_path([certificate, between], BUNDLE, now=NOW)
+    path = verify_path([certificate, between], BUNDLE, now=now())
     assert path == (certificate, between, ROOT.certificate)
     with pytest.raises(UntrustedPathError):
-        verify_path([certificate], BUNDLE, now=NOW)
+        verify_path([certificate], BUNDLE, now=now())
 
 
 @pytest.mark.parametrize(
@@ -89,23 +88,23 @@ def test_each_fault_is_refused(
 ) -> None:
     """Names of issuers prove nothing; what may sign others is nobody's client."""
     with pytest.raises(error):
-        verify_path(chain, BUNDLE, now=NOW)
+        verify_path(chain, BUNDLE, now=now())
 
 
 def test_a_server_is_no_client() -> None:
     """An extended key usage, if there is one, allows clients (RFC 5280, 4.2.1.12)."""
     server = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
     with pytest.raises(UntrustedPathError):
-        verify_path([leaf(server)], BUNDLE, now=NOW)
+        verify_path([leaf(server)], BUNDLE, now=now())
 
 
 def test_an_expired_certificate_is_refused() -> None:
     """Its time is over for this moment's verification."""
     with pytest.raises(UntrustedPathError):
-        verify_path([leaf()], BUNDLE, now=NOW + timedelta(hours=2))
+        verify_path([leaf()], BUNDLE, now=now() + timedelta(hours=2))
 
 
 def test_an_empty_bundle_trusts_nobody() -> None:
     """An empty policy refuses."""
     with pytest.raises(EmptyBundleError):
-        verify_path([leaf()], TrustBundle("partner.internal", ()), now=NOW)
+        verify_path([leaf()], TrustBundle("partner.internal", ()), now=now())

@@ -18,7 +18,6 @@ from tests.services.logged import lines
 from tests.services.mesh import Leaf, Mesh, now
 from tests.services.registered import Owner
 
-NOW = now()
 OTHER = "other.internal"
 
 
@@ -45,7 +44,7 @@ def presented(leaf: Leaf, *, chain: bool = True) -> Presented:
             each.public_bytes(Encoding.PEM).decode() for each in pems
         ),
     }
-    return presented_of({"extensions": {"tls": tls}}, now=NOW)
+    return presented_of({"extensions": {"tls": tls}}, now=now())
 
 
 def owned(owner: Owner) -> Presented:
@@ -60,8 +59,8 @@ def test_our_own_certificates_are_trusted(
     """Our own issuing CA is known, where TLS cannot tell which it was."""
     shown = presented(mesh.issue("orders"), chain=chain)
     for _ in range(2):
-        issuers.check(shown, trust_domain=None, now=NOW)
-        issuers.check(shown, trust_domain=mesh.trust_domain, now=NOW)
+        issuers.check(shown, trust_domain=None, now=now())
+        issuers.check(shown, trust_domain=mesh.trust_domain, now=now())
 
 
 def test_those_of_another_domain_are_trusted_there(
@@ -69,7 +68,7 @@ def test_those_of_another_domain_are_trusted_there(
 ) -> None:
     """A registration that names the domain gets its roots."""
     shown = presented(foreign_mesh.issue("orders"))
-    issuers.check(shown, trust_domain=OTHER, now=NOW)
+    issuers.check(shown, trust_domain=OTHER, now=now())
 
 
 def test_a_second_ca_of_the_same_name_mints_no_client(
@@ -81,17 +80,17 @@ def test_a_second_ca_of_the_same_name_mints_no_client(
     shown = presented(twin.issue("storefront"))
     assert shown.spiffe_id == mesh.spiffe_id("storefront")
     with pytest.raises(UntrustedIssuerError):
-        issuers.check(shown, trust_domain=None, now=NOW)
+        issuers.check(shown, trust_domain=None, now=now())
 
 
 def test_an_earlier_good_certificate_vouches_for_no_other(
     issuers: Issuers, mesh: Mesh, twin: Mesh
 ) -> None:
     """What is remembered is one certificate, and not its name."""
-    issuers.check(presented(mesh.issue("storefront")), trust_domain=None, now=NOW)
+    issuers.check(presented(mesh.issue("storefront")), trust_domain=None, now=now())
     shown = presented(twin.issue("storefront"))
     with pytest.raises(UntrustedIssuerError):
-        issuers.check(shown, trust_domain=None, now=NOW)
+        issuers.check(shown, trust_domain=None, now=now())
 
 
 def test_another_domains_name_is_refused_here(
@@ -100,39 +99,39 @@ def test_another_domains_name_is_refused_here(
     """A bundle speaks for its own trust domain (SPIFFE)."""
     shown = presented(foreign_mesh.issue("orders"))
     with pytest.raises(OtherTrustDomainError):
-        issuers.check(shown, trust_domain=None, now=NOW)
+        issuers.check(shown, trust_domain=None, now=now())
 
 
 def test_our_name_is_refused_there(issuers: Issuers, mesh: Mesh) -> None:
     """The client is of the other domain, and this certificate is not."""
     with pytest.raises(OtherTrustDomainError):
-        issuers.check(presented(mesh.issue("orders")), trust_domain=OTHER, now=NOW)
+        issuers.check(presented(mesh.issue("orders")), trust_domain=OTHER, now=now())
 
 
 def test_a_self_signed_certificate_is_nobodys_issue(issuers: Issuers) -> None:
     """Registered for one client, it has no name for any other."""
     owner = Owner(uris=["spiffe://shop.internal/service/storefront"])
     with pytest.raises(UntrustedIssuerError):
-        issuers.check(owned(owner), trust_domain=None, now=NOW)
+        issuers.check(owned(owner), trust_domain=None, now=now())
 
 
 def test_a_certificate_without_workload_is_none_of_ours(issuers: Issuers) -> None:
     """Our CA writes a SPIFFE ID into each."""
     with pytest.raises(UnnamedWorkloadError):
-        issuers.check(owned(Owner()), trust_domain=None, now=NOW)
+        issuers.check(owned(Owner()), trust_domain=None, now=now())
 
 
 def test_elsewhere_names_need_be_no_spiffe_ids(issuers: Issuers) -> None:
     """Another PKI has its own; the path is what is asked for then."""
     with pytest.raises(UntrustedIssuerError):
-        issuers.check(owned(Owner()), trust_domain=OTHER, now=NOW)
+        issuers.check(owned(Owner()), trust_domain=OTHER, now=now())
 
 
 def test_a_remembered_path_ends_with_its_dates(issuers: Issuers, mesh: Mesh) -> None:
     """The first to end in the chain ends it, though the leaf goes on."""
-    leaf = mesh.issue("orders", not_after=NOW + timedelta(hours=48))
+    leaf = mesh.issue("orders", not_after=now() + timedelta(hours=48))
     shown = presented(leaf)
-    issuers.check(shown, trust_domain=None, now=NOW)
+    issuers.check(shown, trust_domain=None, now=now())
     late = mesh.issuing.not_valid_after_utc + timedelta(seconds=1)
     with pytest.raises(UntrustedIssuerError):
         issuers.check(shown, trust_domain=None, now=late)
@@ -144,7 +143,7 @@ def test_the_memory_has_an_end(
     """Many callers fill no memory."""
     monkeypatch.setattr("services.token.issuers._REMEMBERED", 2)
     for _ in range(3):
-        issuers.check(presented(mesh.issue("orders")), trust_domain=None, now=NOW)
+        issuers.check(presented(mesh.issue("orders")), trust_domain=None, now=now())
     assert len(issuers._own.verified) == 1
 
 
@@ -166,10 +165,10 @@ def test_a_bad_bundle_lets_nobody_in(
         path.write_bytes(content)
     issuers = Issuers(mesh.instance("token-service").live(), {OTHER: path})
     assert issuers.roots() == b""
-    issuers.check(presented(mesh.issue("orders")), trust_domain=None, now=NOW)
+    issuers.check(presented(mesh.issue("orders")), trust_domain=None, now=now())
     shown = presented(foreign_mesh.issue("orders"))
     with pytest.raises(UntrustedIssuerError):
-        issuers.check(shown, trust_domain=OTHER, now=NOW)
+        issuers.check(shown, trust_domain=OTHER, now=now())
 
 
 class Turn:
@@ -187,12 +186,12 @@ def test_our_own_roots_follow_the_identity(mesh: Mesh, foreign_mesh: Mesh) -> No
     instance, clock = mesh.instance("token-service"), Turn()
     issuers = Issuers(instance.live(clock), {})
     shown = presented(mesh.issue("orders"))
-    issuers.check(shown, trust_domain=None, now=NOW)
+    issuers.check(shown, trust_domain=None, now=now())
     again = foreign_mesh.issue("token-service", uris=[str(instance.spiffe_id)])
     instance.turn(instance.write(again, bundle_pem=foreign_mesh.bundle_pem))
     clock.seconds += 2
     with pytest.raises(UntrustedIssuerError):
-        issuers.check(shown, trust_domain=None, now=NOW)
+        issuers.check(shown, trust_domain=None, now=now())
 
 
 def test_a_generation_that_cannot_be_read_changes_nothing(
@@ -206,6 +205,6 @@ def test_a_generation_that_cannot_be_read_changes_nothing(
     clock.seconds += 2
     live.current()
     (directory / "bundle.pem").unlink()
-    issuers.check(presented(mesh.issue("orders")), trust_domain=None, now=NOW)
+    issuers.check(presented(mesh.issue("orders")), trust_domain=None, now=now())
     events = [line["event"] for line in lines(caplog)]
     assert "issuers.generation_refused" in events
