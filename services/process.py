@@ -25,6 +25,7 @@ from services.config import (
     TokenServiceConfig,
     read_config,
 )
+from services.description import DOCUMENT, description
 from services.gateway.app import create_app as create_gateway
 from services.gateway.gateway import Gateway
 from services.gateway.vitals import GatewayVitals
@@ -96,6 +97,7 @@ class _Made:
     identity: LiveIdentity
     vitals: Vitals | None = None  # beside its identity
     anchors: Anchors = NO_ANCHORS
+    describe: Callable[[], dict[str, Any]] | None = None
 
 
 def _operated(app: ASGIApp, made: _Made, path: Path) -> ASGIApp:
@@ -108,6 +110,7 @@ def _operated(app: ASGIApp, made: _Made, path: Path) -> ASGIApp:
         identity=made.identity,
         vitals=IdentityVitals(made.identity, utc_now, made.vitals),
         monitors=lambda: config.current().monitors,
+        documents={DOCUMENT: made.describe} if made.describe else None,
     )
 
 
@@ -123,7 +126,13 @@ def _token_service(path: Path, first: TokenServiceConfig) -> _Made:
     siblings = tuple(Sibling(replica, identity, utc_now) for replica in first.replicas)
     registry = Registry(config, identity)
     app = create_app(config, registry=registry, siblings=siblings)
-    return _Made(app, identity, app.state.vitals, registry)
+    return _Made(
+        app,
+        identity,
+        app.state.vitals,
+        registry,
+        describe=lambda: description(config.current()),
+    )
 
 
 def _resource_service(path: Path, first: ServiceConfig) -> _Made:
