@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -70,11 +71,25 @@ async def test_one_that_died_while_making_it_is_not_waited_for_long(
     backend: Backend, store: Store, other: Store
 ) -> None:
     """Who said that it would write, and did not live to, blocks seconds and no more."""
-    await other.claim("secret", _name("x"), NOON + timedelta(seconds=5))
+    dying: Any = Dying(other)
+    with pytest.raises(StateUnavailableError, match="died"):
+        await SharedSecret(dying, "x").now(NOON)
     with pytest.raises(StateUnavailableError):
         await SharedSecret(store, "x", pause=0).now(NOON)
     backend.clock.forward(6)
     assert await SharedSecret(store, "x", pause=0).now(backend.clock())
+
+
+class Dying:
+    """A store whose replica dies before it has written what it said it would."""
+
+    def __init__(self, store: Store) -> None:
+        self.get_token = store.get_token
+        self.claim = store.claim
+
+    async def put_token(self, *_: Any) -> None:
+        """Die."""
+        raise StateUnavailableError("died")
 
 
 def _name(purpose: str) -> str:
