@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from pki.errors import PkiError
 from pki.identity import SpiffeId
+from services import fapi2
 from services.errors import ServiceError
 from services.rates import Rates
 from services.registration.client import ClientConfig, check_trust_domains
@@ -97,6 +98,7 @@ class _Process(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     address: Text
     port: Port
     identity: Path  # the symlink to the current generation
+    profile: Literal["oauth2", "fapi2"] = "oauth2"  # the latter as in `services.fapi2`
     tls_minimum: Literal["1.2", "1.3"] = "1.3"
     state: Path | None = None  # a directory of its own, for what it makes itself
     store: Text | None = None  # a URL as in `services.state.open`; None: in `state`
@@ -129,6 +131,12 @@ class ServiceConfig(
     guard: GuardConfig
     calls: dict[Text, Callee]
     binding: Literal["certificate", "dpop"] = "certificate"  # of its own tokens
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.profile == "fapi2":
+            revocations = self.token_service.revocations_uri
+            fapi2.check_resource(self.guard.bearer_clients, revocations)
 
 
 class Replica(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -164,6 +172,8 @@ class TokenServiceConfig(
         super().__post_init__()
         if self.key_lead >= self.key_rotation:
             raise ValueError("key_lead: expected less than key_rotation")
+        if self.profile == "fapi2":
+            fapi2.check_clients(self.clients)
         check_trust_domains(self.trust_domain, self.trust_bundles, self.clients)
 
 

@@ -36,6 +36,7 @@ FLOORS = [
     {"services.openapi"},
     {"services.watched", "services.jwk"},
     {"services.registration"},
+    {"services.fapi2"},
     {"services.wire", "services.config", "services.state"},
     {"services.proof", "services.operations"},
     {"services.token", "services.guard"},

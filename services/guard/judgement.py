@@ -27,6 +27,7 @@ from services.guard.decision import decide
 from services.guard.errors import DpopNotTakenError, UnusableCertificateError
 from services.guard.grant import Grant
 from services.guard.replays import Replays
+from services.guard.revocations import RevocationsUnknownError
 from services.guard.workload import Workload
 from services.proof import jws
 from services.proof.dpop import DpopProof, verify_proof
@@ -80,6 +81,9 @@ async def judge(case: Case, workload: Workload) -> Grant:
     )
     if workload.revocations is not None:
         await workload.revocations.check(grant.token_id)  # 6
+    elif workload.config.profile == "fapi2":
+        # Switched on while the process runs; it learns of the list when it starts.
+        raise RevocationsUnknownError("fapi2 needs the list of void tokens")
     if proof is not None and workload.replays is not None:
         await workload.replays.spend(proof)  # 7
     return grant
