@@ -10,7 +10,8 @@ Three choices are ours. Before Python 3.13, which has a public call for it, the 
 chain is what the private one says, that has been there since 3.10; without either, the
 tuple holds the leaf alone (#3133 leaves it empty). `server_cert` is None, because
 Python cannot tell what it presented. `client_cert_name` and `client_cert_error` are
-left out, as the next version of the extension does (asgiref #590).
+left out, as the next version of the extension does (asgiref #590). One member is not of
+the extension: `OUTSIDE` marks a certificate that our trust bundle does not vouch for.
 
 `wire.peer` reads what stands here. Nothing is checked here: a certificate that TLS did
 not verify never comes this far, because the handshake requires one.
@@ -22,11 +23,13 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from services.wire.peer import OUTSIDE
+
 _VERSIONS = {
     "TLSv1.2": ssl.TLSVersion.TLSv1_2.value,
     "TLSv1.3": ssl.TLSVersion.TLSv1_3.value,
 }
-_PEM = 1  # what the private call takes for it
+_DER = 2  # what the private call takes for it
 
 
 class WithCertificate(asyncio.Protocol):
@@ -53,14 +56,19 @@ class WithCertificate(asyncio.Protocol):
 def extension(tls: ssl.SSLObject) -> dict[str, object]:
     """Return the extension's members for a connection that has shaken hands."""
     leaf = tls.getpeercert(binary_form=True)
+    chain = _chain(tls, leaf)
     cipher = tls.cipher()
-    return {
+    members: dict[str, object] = {
         "server_cert": None,
         "client_cert": leaf,
-        "client_cert_chain": _chain(tls, leaf),
+        "client_cert_chain": tuple(map(ssl.DER_cert_to_PEM_cert, chain)),
         "tls_version": _VERSIONS.get(tls.version() or ""),
         "cipher_suite": _cipher_suites().get(cipher[0]) if cipher else None,
     }
+    own_roots = getattr(tls, "own_roots", None)  # `wire.tls`: there are others, too
+    if own_roots is not None and own_roots.isdisjoint(chain[-1:]):
+        members[OUTSIDE] = True
+    return members
 
 
 def _extended(app: Callable[..., Any], tls: dict[str, object]) -> Callable[..., Any]:
@@ -73,16 +81,17 @@ def _extended(app: Callable[..., Any], tls: dict[str, object]) -> Callable[..., 
     return extended
 
 
-def _chain(tls: ssl.SSLObject, leaf: bytes | None) -> tuple[str, ...]:
+def _chain(tls: ssl.SSLObject, leaf: bytes | None) -> tuple[bytes, ...]:
+    """Return the verified chain in DER, or what can be known of it."""
     if leaf is None:
         return ()
     verified = getattr(tls, "get_verified_chain", None)  # Python 3.13
     if verified is not None:
-        return tuple(ssl.DER_cert_to_PEM_cert(der) for der in verified())
+        return tuple(verified())
     inner = getattr(getattr(tls, "_sslobj", None), "get_verified_chain", None)
     if inner is not None:
-        return tuple(certificate.public_bytes(_PEM) for certificate in inner())
-    return (ssl.DER_cert_to_PEM_cert(leaf),)
+        return tuple(certificate.public_bytes(_DER) for certificate in inner())
+    return (leaf,)
 
 
 @cache

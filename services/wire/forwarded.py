@@ -50,12 +50,7 @@ from services.wire.forwarding_errors import (
 from services.wire.generation import LiveIdentity
 from services.wire.hops import SECRET_FIELD, Form, Hop, hop_by_name, hop_by_secret
 from services.wire.original import ORIGINAL
-from services.wire.peer import (
-    NoCertificateError,
-    PeerError,
-    peer_of,
-    presented_of,
-)
+from services.wire.peer import NoCertificateError, PeerError, peer_of
 
 
 class _Reader(NamedTuple):
@@ -132,24 +127,7 @@ class ForwardedCertificate:
             return hop_by_secret(self._hops(), secrets)
         except PeerError:
             return None  # who cannot be named is no hop; the application refuses him
-        hop = hop_by_name(self._hops(), direct.spiffe_id, secrets)
-        if hop is not None:
-            self._check_issuer(scope)
-        return hop
-
-    def _check_issuer(self, scope: Scope) -> None:
-        """Check a hop's own certificate by our trust: the listener may have more.
-
-        Raises:
-            UntrustedCallerError: another CA has put a hop's name into it, or none has.
-        """
-        now = self._clock()
-        presented = presented_of(scope, now=now)
-        key = "direct", presented.thumbprint, presented.issuers
-        if self._callers.known(key, now=now) is None:
-            pem = "".join(presented.issuers).encode()
-            issuers = x509.load_pem_x509_certificates(pem) if pem else []
-            self._callers.verify((presented.certificate, *issuers), key, now=now)
+        return hop_by_name(self._hops(), direct.spiffe_id, secrets)
 
     def _caller(self, ours: _Fields, hop: Hop) -> Caller:
         form = _FORMS[hop.form]

@@ -21,6 +21,10 @@ from pki.identity import IdentityError, SpiffeId, spiffe_id_of
 from services.errors import ServiceError
 from services.wire.generation import thumbprint
 
+# Beside the members of ASGI's extension: TLS let the certificate in by an anchor that
+# is none of our roots, so that no name in it is worth anything here.
+OUTSIDE = "certbound.outside"
+
 _REMEMBERED = 1024  # certificates; about 4 kB each
 
 
@@ -52,6 +56,12 @@ class AuthorityAsPeerError(PeerError):
     """The certificate may sign others, so it may not speak for itself."""
 
     code = "certificate_of_authority"
+
+
+class OutsidePeerError(PeerError):
+    """The certificate was let in, and our trust domain does not vouch for it."""
+
+    code = "certificate_untrusted"
 
 
 class WrongTrustDomainError(PeerError):
@@ -90,10 +100,14 @@ def peer_of(scope: Mapping[str, Any], *, trust_domain: str, now: datetime) -> Pe
         NoCertificateError: no TLS, or no certificate.
         UnreadableNameError: the certificate names not exactly one workload.
         AuthorityAsPeerError: it belongs to a certification authority.
+        OutsidePeerError: it chains to no root of ours (`wire.tls`, `Anchors`).
         WrongTrustDomainError: it names one of another domain than `trust_domain`.
         ExpiredCertificateError: the certificate's time is over at `now`.
     """
-    peer = _parse(_leaf(_tls(scope)))
+    tls = _tls(scope)
+    peer = _parse(_leaf(tls))
+    if tls.get(OUTSIDE):
+        raise OutsidePeerError(f"{peer.spiffe_id} in a certificate of somebody else")
     if peer.spiffe_id.trust_domain != trust_domain:
         raise WrongTrustDomainError(f"{peer.spiffe_id} is not of {trust_domain}")
     _check_time(peer, now)

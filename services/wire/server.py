@@ -125,8 +125,7 @@ def server(  # noqa: PLR0913 - all but two have the value that production uses
     Port 0 takes a free one, which the server's `port` then tells. A socket that systemd
     opened for this process is taken instead. Without `demand_certificate` a peer may
     come with no certificate; `app` must refuse whoever does (`wire.forwarded`). Whoever
-    comes by one of the `anchors` must be refused by all of `app` that relies on the
-    trust domain (`token.issuers`).
+    comes by one of the `anchors` is no peer (`wire.peer`).
 
     Raises:
         AddressError: the address or port cannot be listened on.

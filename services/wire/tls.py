@@ -11,9 +11,10 @@ that a client may do what it asks for, and that its certificate is still good at
 request of the same connection (`wire.peer`, `guard`).
 
 One server has clients of other issuers, or of none: the token service. Its `Anchors`
-are let in beside the bundle, on its own listener and nowhere else; whose certificate it
-is, and by which anchor, is then for `services.token` to find out again (RFC 8705,
-section 6.1). Strict mode sees to it that only a real CA certificate can sign another.
+are let in beside the bundle, on its own listener and nowhere else. Whoever comes by one
+of them is marked (`wire.extension`) and is no peer (`wire.peer`); which client it is,
+is for `services.token` to find out again (RFC 8705, section 6.1). Strict mode sees to
+it that only a real CA certificate can sign another.
 
 The names of the CAs are not listed in the certificate request (RFC 8446, section
 4.2.4): Python's `ssl` has no call for it, and a peer with one identity needs no list.
@@ -144,10 +145,11 @@ class ServerContext(ssl.SSLContext):
     def _made(self) -> ssl.SSLContext:
         generation, anchors = self._taken
         context = _server_context(generation, self._minimum, self._mode)
+        members: dict[str, object] = {"missed": staticmethod(self._anchors.missed)}
         if anchors:
+            members["own_roots"] = frozenset(context.get_ca_certs(binary_form=True))
             context.load_verify_locations(cadata=anchors)
-        missed = {"missed": staticmethod(self._anchors.missed)}
-        context.sslobject_class = type("ServerSide", (_ServerSide,), missed)
+        context.sslobject_class = type("ServerSide", (_ServerSide,), members)
         return context
 
 
@@ -182,6 +184,7 @@ class _ServerSide(ssl.SSLObject):
     """
 
     missed: Callable[[], None]
+    own_roots: frozenset[bytes] | None = None  # where there are anchors beside them
     _refusal: tuple[object, ...] | None = None
 
     def do_handshake(self) -> None:

@@ -13,13 +13,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from services.wire.forwarded import ForwardedCertificate
 from services.wire.hops import Hop
+from services.wire.peer import PeerError, peer_of
 from tests.services.logged import lines
-from tests.services.mesh import Instance, Mesh, serve, until
+from tests.services.mesh import Instance, Mesh, now, serve, until
 from tests.services.proxies.fields import client_cert
-from tests.services.proxies.layer import Layer
 from tests.services.registered import Owner, written
-from tests.services.wire.apps import mirror
+from tests.services.wire.apps import answer, mirror
 
 VICTIM = "spiffe://shop.internal/service/storefront"
 
@@ -183,12 +184,69 @@ def test_anchors_that_cannot_be_read_change_nothing(
     assert [line["event"] for line in lines(caplog)] == ["tls.generation_refused"]
 
 
-def test_a_hops_name_in_a_certificate_of_somebody_else_is_no_hop(mesh: Mesh) -> None:
-    """An anchor's owner may write any name: a proxy's, and so any caller's."""
+def peer_name(scope: Any) -> str:
+    """Return who is at the other end, as everything but the token endpoint asks."""
+    try:
+        peer = peer_of(scope, trust_domain="shop.internal", now=now())
+    except PeerError as error:
+        return type(error).__name__
+    return str(peer.spiffe_id)
+
+
+async def naming(scope: Any, receive: Any, send: Any) -> None:
+    """Answer with who is asking."""
+    if scope["type"] == "http":
+        await answer(send, peer_name(scope))
+
+
+def told(mesh: Mesh, url: str, shown: Path, **headers: str) -> httpx.Response:
+    """Return the answer to whoever shows what lies in a file."""
+    context = ssl.create_default_context(cadata=mesh.bundle_pem.decode())
+    context.load_cert_chain(shown)
+    with httpx.Client(verify=context, trust_env=False) as client:
+        return client.get(url, headers=headers)
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_whoever_comes_by_an_anchor_is_no_peer(
+    mesh: Mesh, callee: Instance, tmp_path: Path, loop: Any
+) -> None:
+    """An anchor's owner may write any name, and no service is called by it."""
+    forger = Owner(uris=[VICTIM])
+    leaf = mesh.issue("storefront")
+    ours = written(tmp_path, leaf.key, leaf.certificate, leaf.issuing)
+    anchors = Fixed(der(forger.certificate))
+    with serve(naming, callee, anchors=anchors, loop=loop) as running:
+        forged = told(mesh, running.url, own(tmp_path, forger)).json()
+        assert (forged, told(mesh, running.url, ours).json()) == (
+            "OutsidePeerError",
+            VICTIM,
+        )
+
+
+def test_a_second_ca_of_our_name_makes_no_peers(
+    mesh: Mesh, callee: Instance, tmp_path: Path
+) -> None:
+    """It is trusted for another trust domain, and could say any name of ours."""
+    twin = Mesh(tmp_path / "twin")
+    leaf = twin.issue("storefront")
+    theirs = written(tmp_path, leaf.key, leaf.certificate, leaf.issuing)
+    with serve(naming, callee, anchors=Fixed(der(twin.root))) as running:
+        assert told(mesh, running.url, theirs).json() == "OutsidePeerError"
+
+
+def test_a_hops_name_in_a_certificate_of_somebody_else_is_no_hop(
+    mesh: Mesh, callee: Instance, tmp_path: Path
+) -> None:
+    """Else its owner could be a proxy, and so any caller whose certificate he has."""
     edge = mesh.spiffe_id("edge")
-    layer = Layer(mesh.instance("orders").live(), [Hop("client-cert", edge, None)])
-    stolen = client_cert(mesh.issue("storefront").certificate)
-    forger = Owner(uris=[str(edge)]).certificate
-    fields = [(b"client-cert", stolen)]
-    assert layer.request(forger, fields).status == 403
-    assert layer.request(mesh.issue("edge").certificate, fields).status == 200
+    leaf, forger = mesh.issue("edge"), Owner(uris=[str(edge)])
+    hop = written(tmp_path, leaf.key, leaf.certificate, leaf.issuing)
+    app = ForwardedCertificate(
+        naming, identity=callee.live(), hops=lambda: [Hop("client-cert", edge, None)]
+    )
+    stolen = client_cert(mesh.issue("storefront").certificate).decode()
+    with serve(app, callee, anchors=Fixed(der(forger.certificate))) as running:
+        for shown, name in ((own(tmp_path, forger), "OutsidePeerError"), (hop, VICTIM)):
+            seen = told(mesh, running.url, shown, **{"client-cert": stolen})
+            assert seen.json() == name

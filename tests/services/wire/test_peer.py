@@ -8,9 +8,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from services.wire.generation import thumbprint
 from services.wire.peer import (
+    OUTSIDE,
     AuthorityAsPeerError,
     ExpiredCertificateError,
     NoCertificateError,
+    OutsidePeerError,
     PeerError,
     UnreadableNameError,
     WrongTrustDomainError,
@@ -129,7 +131,16 @@ def test_another_trust_domain_is_no_peer(mesh: Mesh) -> None:
 def test_each_refusal_has_its_own_code() -> None:
     """The codes tell the refusals apart in a caller's answer or a log."""
     codes = {error.code for error in PeerError.__subclasses__()}
-    assert len(codes) == len(PeerError.__subclasses__()) == 5
+    assert len(codes) == len(PeerError.__subclasses__()) == 6
+
+
+def test_whoever_came_by_another_anchor_is_no_peer(mesh: Mesh) -> None:
+    """Our trust domain does not vouch for the name; the token service may look on."""
+    scope = scope_of(mesh.issue("orders"))
+    scope["extensions"]["tls"][OUTSIDE] = True
+    with pytest.raises(OutsidePeerError):
+        peer_of(scope, trust_domain=TRUST_DOMAIN, now=now())
+    assert presented_of(scope, now=now()).spiffe_id == mesh.spiffe_id("orders")
 
 
 def test_any_certificate_can_be_looked_at(mesh: Mesh) -> None:
