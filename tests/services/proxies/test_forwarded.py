@@ -251,7 +251,7 @@ def test_a_caller_that_tls_would_refuse_is_refused(
     mesh: Mesh, layer: Layer, edge: x509.Certificate, fault: dict[str, Any]
 ) -> None:
     """A proxy says what it saw; whether that is good is decided here."""
-    made = {
+    made: dict[str, Any] = {
         name: now() + value if isinstance(value, timedelta) else value
         for name, value in fault.items()
     }

@@ -74,7 +74,7 @@ def check(document: Document, topology: Topology) -> None:
     for name, service in topology.services.items():
         _check_calls(document, topology, ("services", name), name, service.calls)
         _check_bearer_clients(document, topology, service)
-        _check_delegates(document, topology, service)
+        _check_delegates(document, service)
     _check_lifetimes(document, topology)
     _check_clients(document, topology)
     _check_drill(document, topology)
@@ -161,7 +161,7 @@ def _check_calls(
 def _check_bearer_clients(
     document: Document, topology: Topology, service: Service
 ) -> None:
-    """Refuse a name that gets no bearer tokens for this service: nobody would use it."""
+    """Refuse a name that gets no bearer tokens for this service."""
     usable = {
         name
         for name, client in topology.clients.items()
@@ -175,7 +175,7 @@ def _check_bearer_clients(
             )
 
 
-def _check_delegates(document: Document, topology: Topology, service: Service) -> None:
+def _check_delegates(document: Document, service: Service) -> None:
     """Refuse a delegation that the service's own scopes and calls do not have."""
     for scope, calls in service.delegates.items():
         key = ("services", service.name, "delegates", scope)

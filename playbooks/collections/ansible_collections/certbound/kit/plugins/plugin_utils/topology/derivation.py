@@ -304,7 +304,7 @@ def _token_service(topology: Topology) -> Json:
 
 
 def _replicas(topology: Topology, host: str) -> Json:
-    """Return the other processes of the token service: each publishes all their keys."""
+    """Return the other processes of the token service, whose keys each publishes."""
     others = [
         {
             "jwks_uri": (
