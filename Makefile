@@ -13,7 +13,7 @@ ARGS ?=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down lab lab-down test test-quick check lock clean
+.PHONY: help up down lab lab-down test test-quick schemathesis check lock clean
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | \
@@ -45,6 +45,10 @@ test: $(DEV) ## Run all tests, or some: make test T=tests/pki
 test-quick: $(DEV) ## Run the tests that take milliseconds
 	@.venv/bin/python -m pytest -m "not rollout and not lab and not judges" \
 		$(or $(T),$(SIDE_BY_SIDE))
+
+schemathesis: $(DEV) ## Ask the live service for what it describes, for five minutes
+	@CERTBOUND_SCHEMATHESIS_SECONDS=300 .venv/bin/python -m pytest -s \
+		tests/judges/test_openapi.py
 
 check: $(DEV) ## Run the linters and the type checker
 	.venv/bin/ruff check .

@@ -1,7 +1,4 @@
-"""Fixtures of the tests in which independent software judges ours.
-
-At the end of a run stands a table of the judges, by name and version.
-"""
+"""Fixtures of the tests in which independent software judges ours."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +8,7 @@ import pytest
 
 from tests.judges import npm
 from tests.judges.standing import Standing, standing
-from tests.judges.verdicts import Verdict, table
+from tests.judges.verdicts import Verdict
 from tests.services.mesh import Mesh
 
 HERE = Path(__file__).parent
@@ -22,16 +19,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.judges)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what the judges have said."""
-    passed = terminalreporter.getreports("passed")
-    lines = table(report for report in passed if report.when == "call")
-    if lines:
-        terminalreporter.section("independent judges")
-        for line in lines:
-            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

@@ -49,7 +49,7 @@ class _Row:
 def table(reports: Iterable[pytest.TestReport]) -> list[str]:
     """Return the lines of the summary, one a judge, or nothing if none was asked."""
     rows: dict[Judge, _Row] = {}
-    for report in reports:
+    for report in sorted(reports, key=lambda report: report.location[:2]):
         notes = [note for name, note in report.user_properties if name == _PROPERTY]
         for name, version, accepted, refused in map(json.loads, map(str, notes)):
             row = rows.setdefault(Judge(name, version), _Row())
