@@ -14,6 +14,7 @@ import pytest
 from tests.lab import faults
 from tests.lab.fixtures import booted
 from tests.lab.fleet import DEFAULT
+from tests.playbooks.expiring import expire, issuing_key
 from tests.playbooks.lab_rolling import LabRolling
 from tests.playbooks.rolling import Run
 
@@ -284,16 +285,46 @@ def test_a_controller_killed_in_the_middle_converges(
     rolling: LabRolling, second: Day
 ) -> None:
     """Ansible is killed and a host loses power while new keys wait; one run heals."""
-    process = rolling.begin("site", "-e", "certbound_renew_before=86398")
-    assert process.stdout is not None
-    for line in process.stdout:
-        if "Sign all requests at once" in line:
-            break
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    with rolling.begin("site", "-e", "certbound_renew_before=86398") as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "Sign all requests at once" in line:
+                break
+        os.killpg(process.pid, signal.SIGKILL)
     rolling.lab.cut("token-2")
     rolling.lab.start("token-2")
     run = rolling.play("site", "--skip-tags", "drill")
     assert run.returncode == 0, run.said
     for host, (service, port) in INSTANCES.items():
         assert rolling.served(host, port) == rolling.generations(host)[service]
+
+
+def test_when_every_certificate_has_expired_one_run_heals(
+    rolling: LabRolling, second: Day
+) -> None:
+    """Nobody can speak to anybody; the next run issues anew, and all is served."""
+    key = issuing_key(rolling)
+    for host, (service, _) in INSTANCES.items():
+        expire(rolling, host, service, key)
+    run = rolling.play("site", "--skip-tags", "drill")
+    assert run.returncode == 0, run.said
+    for host, (service, port) in INSTANCES.items():
+        assert rolling.served(host, port) == rolling.generations(host)[service]
+    assert "DIFFERS" not in run.said
+
+
+def test_uninstalling_leaves_nothing_but_the_ca(
+    rolling: LabRolling, second: Day
+) -> None:
+    """Units, users, keys and releases are gone; the ledger is where it was."""
+    run = rolling.play("uninstall")
+    assert run.returncode == 0, run.said
+    for host in INSTANCES:
+        told = rolling.lab.ssh.attempt(
+            host,
+            "ls -d /var/lib/certbound /opt/certbound /etc/systemd/system/certbound-*;"
+            " getent passwd | grep certbound-; systemctl list-units --no-legend -q"
+            " 'certbound-*'",
+        )
+        assert told.stdout == "", host
+    assert "ledger.sqlite" in rolling.lab.ssh.run("ca", "sudo ls /var/lib/certbound/ca")

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Json = dict[str, Any]
 
+PROBE = "evidence_probe"  # as the role registers it
 
-def together(answers: list[str | None], expected: list[str]) -> Json:
-    """Return the findings of all hosts as one, and name the hosts that said nothing.
 
-    `answers` are what the probe has printed on each host, None where it has not been;
-    `expected` are the instances that should have been looked at, in the order of the
-    topology.
+def together(
+    results: Mapping[str, Mapping[str, Any]], hosts: list[str], expected: list[str]
+) -> Json:
+    """Return the findings of all hosts as one, and name the instances nobody saw.
+
+    `results` are the variables of each host, among them what its probe has printed, if
+    it was reached and anything was printed. `expected` are the instances that should
+    have been looked at, in the order of the topology. Where no host was asked at all,
+    there is nothing to put together.
     """
+    asked = [results[host][PROBE] for host in hosts if PROBE in results[host]]
+    if not asked:
+        return {}
+    answers = [result.get("stdout") for result in asked]
     findings = [json.loads(answer) for answer in answers if answer]
     identities = {
         f"{one['service']}@{one['host']}": one
@@ -22,12 +34,13 @@ def together(answers: list[str | None], expected: list[str]) -> Json:
         for one in finding["identities"]
     }
     missing = [name for name in expected if name not in identities]
-    return {
+    found = {
         "identities": [identities[name] for name in expected if name in identities],
         "edges": [edge for finding in findings for edge in finding["edges"]],
         "missing": missing,
         "ok": not missing and all(finding["ok"] for finding in findings),
     }
+    return {"probe": found}
 
 
 def played(parts: list[str]) -> Json:
