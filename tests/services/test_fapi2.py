@@ -366,7 +366,11 @@ def test_o181_three_algorithms_and_no_others_are_offered(
         assert set(algorithms) <= {"PS256", "ES256", "Ed25519"}
 
 
-@pytest.mark.parametrize("prover", [Prover(), EdProver(), RsaProver()], ids=repr)
+@pytest.mark.parametrize(
+    "prover",
+    [Prover(), EdProver(), RsaProver()],
+    ids=["ES256", "Ed25519", "PS256"],
+)
 def test_o181_each_of_the_three_is_taken(prover: Proving) -> None:
     """With the kind of key that belongs to it."""
     assert prover.algorithm in PROOF_ALGORITHMS
