@@ -22,6 +22,8 @@ _FIELDS = "certbound_fields"
 # (RFC 7515, section 3.1); five make an encrypted one.
 # Ours that are opaque begin with `cbo_`.
 _TOKEN = re.compile(r"eyJ[\w-]*(\.[\w-]*){2,4}|cbo_[\w-]+")
+# Characters of one value: longer is what a caller sends to fill the disk.
+_LONGEST = 8192
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)",
     re.DOTALL,
@@ -68,4 +70,7 @@ def _clean(value: object) -> object:
     """Return `value` as JSON can hold it, without tokens and private keys."""
     if isinstance(value, bool | int | float) or value is None:
         return value
-    return _PRIVATE_KEY.sub("[private key]", _TOKEN.sub("[token]", str(value)))
+    text = _PRIVATE_KEY.sub("[private key]", _TOKEN.sub("[token]", str(value)))
+    if len(text) <= _LONGEST:
+        return text
+    return f"{text[:_LONGEST]} [{len(text) - _LONGEST} more]"

@@ -33,7 +33,7 @@ FLOORS = [
     {"pki.report"},
     {"pki.__main__"},
     {"services.errors", "services.log", "services.metrics", "services.rates"},
-    {"services.openapi"},
+    {"services.openapi", "services.audit"},
     {"services.watched", "services.jwk"},
     {"services.registration"},
     {"services.fapi2"},

@@ -11,14 +11,14 @@ why.
 
 from collections.abc import Callable
 from datetime import datetime
-from logging import WARNING
+from logging import DEBUG
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pki.clock import utc_now
-from services import log, metrics
+from services import audit, metrics
 from services.errors import ServiceError
 from services.guard.challenge import challenge
 from services.guard.credentials import BEARER
@@ -85,6 +85,16 @@ class GuardMiddleware:
             await self._refuse(refusal, case, receive, send)
             return
         metrics.accepted()
+        audit.granted(
+            "request.accepted",
+            level=DEBUG,
+            client_id=grant.client_id,
+            peer=grant.peer.spiffe_id,
+            serial=grant.peer.serial,
+            token_id=grant.token_id,
+            method=scope["method"],
+            path=scope["path"],
+        )
         started = False
 
         async def watch(message: Message) -> None:
@@ -105,16 +115,14 @@ class GuardMiddleware:
         self, refusal: ServiceError, case: Case, receive: Receive, send: Send
     ) -> None:
         metrics.refused(refusal)
-        log.event(
+        audit.refused(
             "request.refused",
-            level=WARNING,
-            code=refusal.code,
-            cause=type(refusal).__name__,
-            reason=refusal,
-            method=case.scope["method"],
-            path=case.scope["path"],
+            refusal,
+            client_id=None,  # what the token says of it is not proved
             peer=case.peer.spiffe_id if case.peer else None,
             certificate=presented_serial(case.scope),
+            method=case.scope["method"],
+            path=case.scope["path"],
         )
         answer = challenge(
             refusal,

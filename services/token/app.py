@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from pki.clock import utc_now
-from services import log, metrics
+from services import audit, log, metrics
 from services.config import TokenServiceConfig
 from services.proof.access_token import AccessToken
 from services.state.open import open_store
@@ -175,16 +175,16 @@ def _schedule(config: TokenServiceConfig) -> Schedule:
 def _note_issued(token: AccessToken, call: Call) -> None:
     grant_type = call.form.required("grant_type").rpartition(":")[2]
     metrics.issued(grant=grant_type, binding=call.client.binding)
-    log.event(
+    audit.granted(
         "token.issued",
         client_id=token.client_id,
+        peer=call.peer.spiffe_id,
+        serial=call.peer.serial,
         subject=token.subject,
         audience=token.audience,
         scope=" ".join(sorted(token.scopes)),
         token_id=token.token_id,
         binding=call.client.binding,
-        peer=call.peer.spiffe_id,
-        certificate=format(call.peer.serial, "x"),
     )
 
 

@@ -5,12 +5,11 @@ the log.
 """
 
 from collections.abc import Awaitable, Callable
-from logging import WARNING
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from services import log, metrics
+from services import audit, metrics
 from services.proof.key_set import KeySetUnavailableError
 from services.state.store import StateUnavailableError
 from services.token.admission import Admission
@@ -66,12 +65,9 @@ class Endpoint:
     def _refuse(
         self, error: TokenRequestError, seen: Seen, request: Request
     ) -> Response:
-        log.event(
+        audit.refused(
             f"{self._name}.refused",
-            level=WARNING,
-            code=error.code,
-            cause=type(error).__name__,
-            reason=error,
+            error,
             client_id=seen.client_id,
             peer=seen.peer.spiffe_id if seen.peer else None,
             certificate=presented_serial(request.scope),

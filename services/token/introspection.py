@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
-from services import log
+from services import audit
 from services.proof.access_token import AccessToken, claims_for
 from services.proof.errors import InvalidTokenError
 from services.token.call import Call
@@ -37,9 +37,11 @@ async def introspect(call: Call, tokens: Tokens) -> Response:
     if audience is None:
         raise UnauthorizedClientError(f"{call.client.client_id} is no resource service")
     members = await _members(call, tokens, audience)
-    log.event(
+    audit.granted(
         "introspection.answered",
         client_id=call.client.client_id,
+        peer=call.peer.spiffe_id,
+        serial=call.peer.serial,
         active=members["active"],
         token_id=members.get("jti"),
     )

@@ -5,10 +5,12 @@ list of what is void and refuse a revoked JWT within seconds; `version` is an ET
 that a poll with nothing new costs a few bytes.
 """
 
+from logging import INFO
+
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from services import log
+from services import audit
 from services.proof.errors import InvalidTokenError
 from services.state.store import StateUnavailableError
 from services.token.call import Call
@@ -29,18 +31,25 @@ async def revoke(call: Call, tokens: Tokens) -> Response:
     """
     try:
         token = await tokens.read(call.form.required("token"), call.now)
-    except InvalidTokenError:
+    except InvalidTokenError as error:
+        _note(call, "revocation.of_nothing", reason=str(error))
         return Response(headers=NO_STORE)
     if token.client_id != call.client.client_id:
         raise UnauthorizedClientError(f"token {token.token_id} is another client's")
     await tokens.store.revoke(token.token_id, token.expires_at)
-    log.event(
-        "token.revoked",
-        client_id=call.client.client_id,
-        token_id=token.token_id,
-        certificate=format(call.peer.serial, "x"),
-    )
+    _note(call, "token.revoked", token_id=token.token_id)
     return Response(headers=NO_STORE)
+
+
+def _note(call: Call, event: str, **details: str) -> None:
+    audit.granted(
+        event,
+        client_id=call.client.client_id,
+        peer=call.peer.spiffe_id,
+        serial=call.peer.serial,
+        level=INFO,
+        **details,
+    )
 
 
 async def feed(request: Request, tokens: Tokens) -> Response:

@@ -99,3 +99,11 @@ def test_chatter_of_libraries_is_left_out(written: io.StringIO) -> None:
     for name in ("uvicorn.error", "httpx", "httpcore.http11"):
         logging.getLogger(name).info("chatter")
     assert not lines(written)
+
+
+def test_a_value_has_an_end(written: io.StringIO) -> None:
+    """Nobody fills the disk with one request; the line tells how much is missing."""
+    log.event("token.refused", client_id="x" * 8192, reason="y" * 8200)
+    (line,) = lines(written)
+    assert line["client_id"] == "x" * 8192
+    assert line["reason"] == "y" * 8192 + " [8 more]"
