@@ -13,7 +13,7 @@ ARGS ?=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down lab lab-down test test-quick schemathesis check lock clean
+.PHONY: help up down lab lab-down test test-lab test-quick schemathesis check lock clean
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | \
@@ -40,7 +40,10 @@ lab-down: $(UP) ## Remove the hosts and every trace of them
 	@rm -rf certs/lab
 
 test: $(DEV) ## Run all tests, or some: make test T=tests/pki
-	@.venv/bin/python -m pytest $(or $(T),$(SIDE_BY_SIDE))
+	@.venv/bin/python -m pytest $(or $(T),-m "not (lab and rollout)")
+
+test-lab: $(DEV) ## Roll out to seven Debian hosts and break them (root; minutes)
+	@.venv/bin/python -m pytest -m "lab and rollout" $(T)
 
 test-quick: $(DEV) ## Run the tests that take milliseconds
 	@.venv/bin/python -m pytest -m "not rollout and not lab and not judges" \
