@@ -6,20 +6,28 @@ seen to hold with it, wherever in the kit it is kept.
 
 import ssl
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from services.config import ConfigError
 from services.fapi2 import LONGEST_TOKEN
+from services.guard.token_source import TokenUnavailableError
 from services.proof.access_token import TYPE
 from services.proof.dpop_client import DpopKey
 from services.proof.embedded_key import PROOF_ALGORITHMS, embedded_key
 from services.proof.jws import parse, verify
 from services.proof.key_set import KeySetUnavailableError, read_key_set
 from services.wire.tls import ServerContext
+from tests.services.asking import Asking
 from tests.services.documents import (
     ISSUER,
     STOREFRONT,
@@ -34,13 +42,14 @@ from tests.services.mesh import Instance, Mesh, Serve
 from tests.services.proofs import EdProver, Prover, Proving, RsaProver
 from tests.services.registered import asserted, assertion, error_of
 from tests.services.running import (
+    Clock,
     Tokens,
     client_of,
     registrations,
     request,
     token_service,
 )
-from tests.services.tokens import Signer
+from tests.services.tokens import Signer, encode
 
 FAPI: dict[str, Any] = {"profile": "fapi2"}
 SIGNER = Prover()
@@ -113,11 +122,16 @@ def signed(tokens: Tokens, **changes: Any) -> dict[str, Any]:
     return asserted(assertion(SIGNER, **{**times, **changes}))
 
 
-def confirmation(tokens: Tokens, storefront: Instance, text: str) -> Any:
-    """Return what a token is bound to, as its issuer's key says."""
+def claims(tokens: Tokens, storefront: Instance, text: str) -> dict[str, Any]:
+    """Return what a token says, once its issuer's key has proved it."""
     unverified = parse(text)
     key = tokens.keys(storefront)[unverified.key_id]
-    return verify(unverified, key, types=frozenset({TYPE})).get("cnf")
+    return verify(unverified, key, types=frozenset({TYPE}))
+
+
+def confirmation(tokens: Tokens, storefront: Instance, text: str) -> Any:
+    """Return what a token is bound to."""
+    return claims(tokens, storefront, text).get("cnf")
 
 
 def with_proof(tokens: Tokens, storefront: Instance, key: DpopKey) -> httpx.Response:
@@ -274,17 +288,23 @@ def test_o178_a_clock_may_be_ten_seconds_ahead(
 
 
 def test_o179_our_own_client_sends_no_assertion(
-    mesh: Mesh, tokens: Tokens, tmp_path: Path
+    mesh: Mesh, serve: Serve, storefront: Instance
 ) -> None:
-    """It authenticates by its certificate; the issuer it would name is compared.
+    """It authenticates by its certificate: there is no audience to get wrong."""
+    sent = bytearray()
 
-    A service that was told of another issuer than the metadata names is refused its
-    tokens by every guard, and takes none.
-    """
-    config = service_config(tmp_path, token_service=address(), **FAPI)
-    with tokens.client(mesh.instance("orders")) as client:
-        told = client.get("/.well-known/oauth-authorization-server").json()["issuer"]
-    assert config.token_service.issuer == told == ISSUER
+    async def listening(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            sent.extend(await Request(scope, receive).body())
+            await Response(status_code=400)(scope, receive, send)
+
+    instance = mesh.instance("token-service")
+    with (
+        serve(listening, instance) as running,
+        pytest.raises(TokenUnavailableError),
+    ):
+        Asking(running.url, storefront, instance, Clock()).token()
+    assert set(parse_qs(sent.decode())) == set(request())
 
 
 def test_o180_a_token_is_taken_from_the_header_alone(
@@ -380,12 +400,36 @@ def test_o181_each_of_the_three_is_taken(prover: Proving) -> None:
 def test_o181_a_token_has_an_id_of_128_bits(
     tokens: Tokens, storefront: Instance
 ) -> None:
-    """And is signed with a P-256 key under ES256."""
-    token = parse(tokens.token(storefront))
-    assert token.unverified_header["alg"] == "ES256"
+    """In base64url that is 22 characters, different each time."""
+    ids = {
+        claims(tokens, storefront, tokens.token(storefront))["jti"] for _ in range(3)
+    }
+    assert len(ids) == 3
+    assert all(len(token_id) >= 22 for token_id in ids)
+
+
+def test_o181_tokens_are_signed_with_es256(
+    tokens: Tokens, storefront: Instance
+) -> None:
+    """By a P-256 key, whatever the metadata of another server would offer."""
+    assert parse(tokens.token(storefront)).unverified_header["alg"] == "ES256"
     with tokens.client(storefront) as client:
         (key,) = client.get("/jwks").json()["keys"]
     assert (key["crv"], key["alg"]) == ("P-256", "ES256")
+
+
+@pytest.mark.parametrize(("bits", "taken"), [(2048, True), (1024, False)])
+def test_o181_a_small_rsa_key_cannot_be_registered(
+    tmp_path: Path, bits: int, *, taken: bool
+) -> None:
+    """2048 bits are the least."""
+    numbers = rsa.generate_private_key(65537, bits).public_key().public_numbers()
+    modulus = encode(numbers.n.to_bytes(bits // 8))
+    jwk = {"kty": "RSA", "n": modulus, "e": "AQAB", "kid": "one"}
+    client = client_document(private_key_jwt={"jwks": {"keys": [jwk]}})
+    del client["tls_client_auth"]
+    with nullcontext() if taken else pytest.raises(ConfigError, match="jwks"):
+        token_service_config(tmp_path, clients={"partner": client}, **FAPI)
 
 
 @pytest.mark.parametrize("uri", ["http://orders.internal/jwks", "file:///jwks"])
