@@ -65,9 +65,11 @@ def _installed(npm: Path) -> Path:
     with (home.parent / "judges.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the workers of pytest-xdist come together
         if not home.exists():
-            with tempfile.TemporaryDirectory(dir=home.parent) as made:
-                _install(npm, Path(made))
-                shutil.copytree(made, home, symlinks=True)
+            with tempfile.TemporaryDirectory(dir=home.parent) as scratch:
+                made = Path(scratch) / home.name
+                made.mkdir()
+                _install(npm, made)
+                made.rename(home)  # whole or not at all
     return home / "node_modules"
 
 
