@@ -19,7 +19,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any, Self
 
-_READY = 30.0  # seconds for a process to listen, on a busy machine
+_READY = 90.0  # seconds for a process to listen, on a very busy machine
 
 
 def free_ports(count: int) -> list[int]:
@@ -78,7 +78,7 @@ class Balancer:
 
     def __init__(self, backends: Sequence[int]) -> None:
         self._backends = list(backends)
-        self._turn = cycle(self._backends)
+        self._turn = cycle(range(len(self._backends)))
         self._passing: set[asyncio.Task[Any]] = set()
         self._open: set[asyncio.StreamWriter] = set()
 
@@ -113,9 +113,10 @@ class Balancer:
     async def _connect(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        for _ in self._backends:
+        first = next(self._turn)
+        for port in (*self._backends[first:], *self._backends[:first]):
             try:
-                there = await asyncio.open_connection("127.0.0.1", next(self._turn))
+                there = await asyncio.open_connection("127.0.0.1", port)
             except OSError:
                 continue
             ways = [_copy(reader, there[1]), _copy(there[0], writer)]
