@@ -5,7 +5,7 @@ ANSIBLE_PLAYBOOK = .venv/bin/ansible-playbook
 DEV = .venv/.installed-dev
 UP = .venv/.installed-up
 LAB = tests/lab/inventory.yml
-SIDE_BY_SIDE = -n 2 --dist loadgroup
+SIDE_BY_SIDE = -n 2 --dist loadfile
 T ?=
 ARGS ?=
 
