@@ -238,7 +238,7 @@ def test_a_wrong_clock_is_named_before_anything_is_issued(
     """A host an hour ahead ends the run at once."""
     faults.skew_clock(rolling.lab.ssh, "stock-1", "+1h")
     try:
-        run = rolling.play("site", "-e", "certbound_renew_before=86000")
+        run = rolling.play("site", "-e", "certbound_renew_before=86398")
     finally:
         faults.skew_clock(rolling.lab.ssh, "stock-1", "0")
     assert run.returncode == 2
@@ -269,7 +269,7 @@ def test_an_unreachable_host_is_named_and_the_others_are_served(
     rolling.lab.network.unplug("stock-1")
     try:
         run = rolling.play(
-            "site", "-e", "certbound_renew_before=86000", "--skip-tags", "drill"
+            "site", "-e", "certbound_renew_before=86398", "--skip-tags", "drill"
         )
     finally:
         rolling.lab.network.plug("stock-1")
