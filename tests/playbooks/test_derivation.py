@@ -8,9 +8,26 @@ from ansible_collections.certbound.kit.plugins.inventory.topology import (
     group_of,
     load,
 )
-from ansible_collections.certbound.kit.plugins.plugin_utils.topology import derivation
+from ansible_collections.certbound.kit.plugins.plugin_utils.topology.deployment import (
+    deployment,
+)
+from ansible_collections.certbound.kit.plugins.plugin_utils.topology.instances import (
+    accounts,
+    identities,
+)
 from ansible_collections.certbound.kit.plugins.plugin_utils.topology.model import (
     Topology,
+)
+from ansible_collections.certbound.kit.plugins.plugin_utils.topology.places import (
+    Places,
+    user_of,
+)
+from ansible_collections.certbound.kit.plugins.plugin_utils.topology.policy import (
+    ca_policy,
+)
+from ansible_collections.certbound.kit.plugins.plugin_utils.topology.processes import (
+    process_document,
+    processes,
 )
 
 from pki.policy import Policy, read_policy
@@ -23,7 +40,7 @@ from services.config import (
 from services.deployment import read_deployment
 from services.registration.methods import SubjectMatch
 
-PLACES = derivation.Places(PurePosixPath("/srv/kit"), PurePosixPath("/srv/kit/certs"))
+PLACES = Places(PurePosixPath("/srv/kit"), PurePosixPath("/srv/kit/certs"))
 
 
 @pytest.fixture
@@ -60,9 +77,7 @@ def config_of(
     """Return a derived document as the process itself reads it."""
     path = tmp_path / "config.json"
     host = next(iter(topology.hosts))
-    path.write_text(
-        json.dumps(derivation.process_document(topology, service, host, PLACES))
-    )
+    path.write_text(json.dumps(process_document(topology, service, host, PLACES)))
     config = read_config(path)
     assert not isinstance(config, GatewayConfig)  # no topology has one
     return config
@@ -70,7 +85,7 @@ def config_of(
 
 def policy_of(topology: Topology) -> Policy:
     """Return the derived policy as the CA itself reads it."""
-    return read_policy(json.dumps(derivation.ca_policy(topology)).encode())
+    return read_policy(json.dumps(ca_policy(topology)).encode())
 
 
 def test_ca_takes_the_policy(topology: Topology) -> None:
@@ -81,7 +96,7 @@ def test_ca_takes_the_policy(topology: Topology) -> None:
         "orders@localhost",
         "stock@localhost",
     }
-    document = derivation.ca_policy(topology)
+    document = ca_policy(topology)
     assert document["permitted_dns"] == ["shop.internal", "localhost"]
     assert document["lifetimes"] == {"root": 315360000, "issuing_ca": 15552000}
     assert document["identities"]["orders@localhost"] == {
@@ -146,7 +161,7 @@ def test_deployment_is_described_for_machines(
     topology: Topology, tmp_path: Path
 ) -> None:
     """The description holds what issue 2 lists, with paths relative to the project."""
-    description = derivation.deployment(topology, PLACES)
+    description = deployment(topology, PLACES)
     assert description["issuer"] == "https://localhost:8440"
     assert description["metadata_url"] == (
         "https://localhost:8440/.well-known/oauth-authorization-server"
@@ -167,29 +182,29 @@ def test_deployment_is_described_for_machines(
 
 def test_root_elsewhere_is_named_whole(topology: Topology) -> None:
     """A roll-out outside the project is described by absolute paths."""
-    places = derivation.Places(PurePosixPath("/srv/kit"), PurePosixPath("/var/lib/kit"))
-    orders = derivation.deployment(topology, places)["services"]["orders"]
+    places = Places(PurePosixPath("/srv/kit"), PurePosixPath("/var/lib/kit"))
+    orders = deployment(topology, places)["services"]["orders"]
     assert orders["certificate"].startswith("/var/lib/kit/services/orders/")
 
 
 def test_without_drill_nothing_of_it_is_described(topology: Topology) -> None:
     """A topology that has no drill has none in its description either."""
-    assert "drill" in derivation.deployment(topology, PLACES)
+    assert "drill" in deployment(topology, PLACES)
     plain = Topology(**{**vars(topology), "drill": None})
-    assert "drill" not in derivation.deployment(plain, PLACES)
+    assert "drill" not in deployment(plain, PLACES)
 
 
 def test_each_host_gets_its_own(spread: Topology) -> None:
     """Over two hosts, each service has an identity and a process on each of its own."""
-    names = [i["identity"] for i in derivation.identities(spread, "two", PLACES)]
+    names = [i["identity"] for i in identities(spread, "two", PLACES)]
     assert names == ["token-service@two", "orders@two"]
-    assert [p["address"] for p in derivation.processes(spread, "two", PLACES)] == [
+    assert [p["address"] for p in processes(spread, "two", PLACES)] == [
         "10.0.0.2",
         "10.0.0.2",
     ]
     assert len(policy_of(spread).identities) == 6
     # A host's own name outside the domain must be permitted by name.
-    assert derivation.ca_policy(spread)["permitted_dns"] == [
+    assert ca_policy(spread)["permitted_dns"] == [
         "shop.internal",
         "two.example.test",
     ]
@@ -201,7 +216,7 @@ def test_each_host_gets_its_own(spread: Topology) -> None:
 
 def test_a_service_on_two_hosts_is_called_by_its_own_name(spread: Topology) -> None:
     """The name resolves to both; each host's own name is for the verification."""
-    description = derivation.deployment(spread, PLACES)
+    description = deployment(spread, PLACES)
     orders = "https://orders.shop.internal:8442/orders"
     assert description["services"]["orders"]["url"] == orders
     assert description["services"]["stock"]["url"].startswith("https://one.shop.")
@@ -224,23 +239,21 @@ def test_replicas_know_each_other(spread: Topology, tmp_path: Path) -> None:
 
 def test_one_token_service_has_no_replicas(topology: Topology) -> None:
     """On one host nothing is said of others."""
-    document = derivation.process_document(
-        topology, "token-service", "localhost", PLACES
-    )
+    document = process_document(topology, "token-service", "localhost", PLACES)
     assert "replicas" not in document
 
 
 def test_each_instance_may_have_a_user_of_its_own(spread: Topology) -> None:
     """With systemd files have owners; a long name is cut, and stays one's own."""
-    places = derivation.Places(PLACES.project, PLACES.root, own_users=True)
-    (_, orders) = derivation.identities(spread, "two", places)
+    places = Places(PLACES.project, PLACES.root, own_users=True)
+    (_, orders) = identities(spread, "two", places)
     assert orders["owner"] == "certbound-orders"
-    assert {one["name"] for one in derivation.accounts(spread, "one", places)} >= {
+    assert {one["name"] for one in accounts(spread, "one", places)} >= {
         "certbound-ca",
         "certbound-token-service",
     }
-    assert derivation.identities(spread, "two", PLACES)[1]["owner"] is None
-    long = [derivation.user_of("a" * 40), derivation.user_of("a" * 41)]
+    assert identities(spread, "two", PLACES)[1]["owner"] is None
+    long = [user_of("a" * 40), user_of("a" * 41)]
     assert len(set(long)) == 2
     assert all(len(name) <= 31 for name in long)
 

@@ -14,17 +14,22 @@ from ansible_collections.certbound.kit.plugins.module_utils.checkpoint import (
     remember_identities,
     restore_identities,
 )
-from ansible_collections.certbound.kit.plugins.plugin_utils.topology import derivation
+from ansible_collections.certbound.kit.plugins.plugin_utils.topology.places import (
+    Places,
+)
+from ansible_collections.certbound.kit.plugins.plugin_utils.topology.processes import (
+    processes,
+)
 
 RELEASE = "/opt/certbound/releases/d1"
-PLACES = derivation.Places(
+PLACES = Places(
     PurePosixPath("/srv/kit"), PurePosixPath("/var/lib/certbound"), own_users=True
 )
 
 
 def process_on(host: str, project: Path) -> dict[str, Any]:
     topology = load(project / "tests" / "lab" / "topology.yml")
-    (process,) = derivation.processes(topology, host, PLACES)
+    (process,) = processes(topology, host, PLACES)
     return process
 
 

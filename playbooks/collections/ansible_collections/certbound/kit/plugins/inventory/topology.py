@@ -80,10 +80,17 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ansible.plugins.inventory import BaseInventoryPlugin
-from ansible_collections.certbound.kit.plugins.plugin_utils.topology import derivation
+from ansible_collections.certbound.kit.plugins.plugin_utils.topology.deployment import (
+    deployment,
+)
 from ansible_collections.certbound.kit.plugins.plugin_utils.topology.document import (
     TopologyError,
     read_document,
+)
+from ansible_collections.certbound.kit.plugins.plugin_utils.topology.instances import (
+    accounts,
+    identities,
+    instances_on,
 )
 from ansible_collections.certbound.kit.plugins.plugin_utils.topology.meaning import (
     read_meaning,
@@ -91,6 +98,16 @@ from ansible_collections.certbound.kit.plugins.plugin_utils.topology.meaning imp
 from ansible_collections.certbound.kit.plugins.plugin_utils.topology.model import (
     TOKEN_SERVICE,
     Topology,
+)
+from ansible_collections.certbound.kit.plugins.plugin_utils.topology.places import (
+    Places,
+    user_of,
+)
+from ansible_collections.certbound.kit.plugins.plugin_utils.topology.policy import (
+    ca_policy,
+)
+from ansible_collections.certbound.kit.plugins.plugin_utils.topology.processes import (
+    processes,
 )
 from ansible_collections.certbound.kit.plugins.plugin_utils.topology.shape import (
     check_shape,
@@ -130,7 +147,7 @@ class InventoryModule(BaseInventoryPlugin):
             # not name the cause. Said once and alone, it is read.
             self.display.error(str(error), wrap_text=False)
             raise SystemExit(_EXIT_UNREADABLE) from None
-        places = derivation.Places(
+        places = Places(
             project=PurePosixPath(self._place(base, "project")),
             root=PurePosixPath(self._place(base, "root")),
             own_users=self.get_option("process_manager") == "systemd",
@@ -151,7 +168,7 @@ class InventoryModule(BaseInventoryPlugin):
     def _add_common(
         self,
         topology: Topology,
-        places: derivation.Places,
+        places: Places,
         controller: PurePosixPath,
     ) -> None:
         self.inventory.add_group("certbound")
@@ -165,9 +182,9 @@ class InventoryModule(BaseInventoryPlugin):
             "certbound_renew_before": int(
                 topology.lifetimes.renew_before.total_seconds()
             ),
-            "certbound_ca_policy": derivation.ca_policy(topology),
+            "certbound_ca_policy": ca_policy(topology),
             "certbound_deployment_file": str(controller / "deployment.json"),
-            "certbound_deployment": derivation.deployment(topology, places),
+            "certbound_deployment": deployment(topology, places),
         }
         for name, value in common.items():
             self.inventory.set_variable("certbound", name, value)
@@ -175,13 +192,13 @@ class InventoryModule(BaseInventoryPlugin):
             self.inventory.add_group(group_of(group))
             self.inventory.add_child("certbound", group_of(group))
 
-    def _of_releases(self, places: derivation.Places) -> dict[str, Any]:
+    def _of_releases(self, places: Places) -> dict[str, Any]:
         """Return where hosts find the kit: in its project, or in a release."""
         if not places.own_users:
             return {"certbound_chdir": str(places.project)}
         releases = self.get_option("releases")
         python = f"{releases}/current/bin/python"
-        user = derivation.user_of("ca")
+        user = user_of("ca")
         as_user = [f"--reuid={user}", f"--regid={user}", "--clear-groups"]
         return {
             "certbound_chdir": "/",
@@ -192,20 +209,18 @@ class InventoryModule(BaseInventoryPlugin):
             "certbound_ca_command": ["setpriv", *as_user, python, "-I", "-m", "pki"],
         }
 
-    def _add_host(
-        self, topology: Topology, host: str, places: derivation.Places
-    ) -> None:
+    def _add_host(self, topology: Topology, host: str, places: Places) -> None:
         self.inventory.add_host(host, "certbound")
         if host == topology.ca_host:
             self.inventory.add_host(host, _AUTHORITY)
-        for service in derivation.instances_on(topology, host):
+        for service in instances_on(topology, host):
             self.inventory.add_host(host, _WORKLOADS)
             self.inventory.add_host(host, group_of(service))
         facts = {
             "certbound_address": topology.hosts[host].address,
-            "certbound_accounts": derivation.accounts(topology, host, places),
-            "certbound_identities": derivation.identities(topology, host, places),
-            "certbound_processes": derivation.processes(topology, host, places),
+            "certbound_accounts": accounts(topology, host, places),
+            "certbound_identities": identities(topology, host, places),
+            "certbound_processes": processes(topology, host, places),
         }
         for name, value in facts.items():
             self.inventory.set_variable(host, name, value)

@@ -18,13 +18,18 @@ TOKEN_SERVICE = "token-service"  # noqa: S105 -- a name, no password
 Calls = Mapping[str, tuple[str, ...]]  # callee's name -> scopes
 
 
+def seconds(length: timedelta) -> int:
+    """Return a length as documents say it: in whole seconds."""
+    return int(length.total_seconds())
+
+
 def in_words(length: timedelta) -> str:
     """Return a length as the file would say it, such as 24h."""
-    seconds = int(length.total_seconds())
+    whole = seconds(length)
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds % size == 0 and seconds > size:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
+        if whole % size == 0 and whole > size:
+            return f"{whole // size}{unit}"
+    return f"{whole}s"
 
 
 @dataclass(frozen=True)

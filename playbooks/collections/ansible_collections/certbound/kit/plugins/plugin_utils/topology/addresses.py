@@ -1,0 +1,52 @@
+"""Where things are found: ports, URLs, and the roots by which callers come.
+
+Called by what derives documents and descriptions.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .model import TOKEN_SERVICE, Service, Topology
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def port_of(topology: Topology, name: str) -> int:
+    """Return the port that `name` listens on, on each of its hosts."""
+    if name == TOKEN_SERVICE:
+        return topology.token_port
+    return topology.services[name].port
+
+
+def url_of(topology: Topology, service: Service) -> str:
+    """Return where callers find a service: on several hosts, by its own name."""
+    if len(service.hosts) > 1:
+        name = f"{service.name}.{topology.dns_domain}"
+    else:
+        name = topology.hosts[service.hosts[0]].dns
+    return f"https://{name}:{service.port}{service.resource}"
+
+
+def url_on(topology: Topology, service: Service, host: str) -> str:
+    """Return where one instance is found, by the name of its host."""
+    return f"https://{topology.hosts[host].dns}:{service.port}{service.resource}"
+
+
+def origins(topology: Topology, name: str, host: str) -> list[str]:
+    """Return the roots by which callers reach an instance, each once."""
+    port = port_of(topology, name)
+    names = topology.dns_names(name, host)
+    return [f"https://{one}:{port}" for one in dict.fromkeys(names)]
+
+
+def token_service(topology: Topology) -> Mapping[str, Any]:
+    """Return where the token service is, and who it must prove to be."""
+    return {
+        "issuer": topology.issuer,
+        "token_endpoint": f"{topology.issuer}/token",
+        "jwks_uri": f"{topology.issuer}/jwks",
+        "revocations_uri": f"{topology.issuer}/revocations",
+        "spiffe_id": topology.spiffe_id(TOKEN_SERVICE),
+    }

@@ -1,0 +1,105 @@
+"""The configuration document of every process, as `services.config` reads it.
+
+Plain values out, ready for JSON. Called by the inventory plugin. Nothing here is
+secret.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .addresses import origins, port_of, token_service, url_of
+from .instances import instance_id, instances_on
+from .model import TOKEN_SERVICE, Calls, Service, Topology
+from .registrations import token_clients
+
+if TYPE_CHECKING:
+    from .places import Places
+
+Json = dict[str, Any]
+
+
+def processes(topology: Topology, host: str, places: Places) -> list[Json]:
+    """Return the processes of `host`, each with its configuration document."""
+    return [
+        {
+            "name": name,
+            "address": topology.hosts[host].address,
+            "port": port_of(topology, name),
+            "config": str(places.instance(name) / "config.json"),
+            "owner": places.owner(name),
+            "document": process_document(topology, name, host, places),
+        }
+        for name in instances_on(topology, host)
+    ]
+
+
+def process_document(topology: Topology, name: str, host: str, places: Places) -> Json:
+    """Return the configuration of one process."""
+    common = {
+        "service": name,
+        "instance": instance_id(name, host),
+        "trust_domain": topology.trust_domain,
+        "spiffe_id": topology.spiffe_id(name),
+        "address": topology.hosts[host].address,
+        "port": port_of(topology, name),
+        "identity": str(places.current(name)),
+        "tls_minimum": topology.tls_minimum,
+        "state": str(places.state(name)),
+    }
+    if name == TOKEN_SERVICE:
+        return common | _of_token_service(topology, host)
+    return common | _of_service(topology, topology.services[name], host)
+
+
+def _of_token_service(topology: Topology, host: str) -> Json:
+    return {
+        "kind": "token-service",
+        "issuer": topology.issuer,
+        "clients": token_clients(topology),
+        **_replicas(topology, host),
+    }
+
+
+def _of_service(topology: Topology, service: Service, host: str) -> Json:
+    return {
+        "kind": "service",
+        "app": service.app,
+        "client_id": service.name,
+        "token_service": token_service(topology),
+        "guard": {
+            "audience": service.audience,
+            "resource": service.resource,
+            "scopes": list(service.scopes),
+            "bearer_clients": list(service.bearer_clients),
+            "origins": origins(topology, service.name, host),
+        },
+        "calls": _callees(topology, service.calls),
+    }
+
+
+def _callees(topology: Topology, calls: Calls) -> Json:
+    return {
+        callee: {
+            "url": url_of(topology, topology.services[callee]),
+            "spiffe_id": topology.spiffe_id(callee),
+            "audience": topology.services[callee].audience,
+            "scopes": list(scopes),
+        }
+        for callee, scopes in calls.items()
+    }
+
+
+def _replicas(topology: Topology, host: str) -> Json:
+    """Return the other processes of the token service, whose keys each publishes."""
+    others = [
+        {
+            "jwks_uri": (
+                f"https://{topology.hosts[other].dns}:{topology.token_port}/jwks/own"
+            ),
+            "spiffe_id": topology.spiffe_id(TOKEN_SERVICE),
+        }
+        for other in topology.token_hosts
+        if other != host
+    ]
+    return {"replicas": others} if others else {}
