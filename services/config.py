@@ -17,7 +17,7 @@ from pki.errors import PkiError
 from pki.identity import SpiffeId
 from services import fapi2
 from services.errors import ServiceError
-from services.rates import Rates
+from services.rates import Rate, Rates
 from services.registration.client import ClientConfig, check_trust_domains
 from services.registration.terms import Scope, Scopes, Text, Url
 
@@ -197,6 +197,8 @@ class GatewayConfig(
     audience: Url  # what tokens must be for to be taken
     routes: Annotated[dict[Prefix, Upstream], Meta(min_length=1)]
     origins: list[Url] = []  # as in a guard
+    # How many tokens that are none each caller may bring, by certificate.
+    inactive_tokens: Rate = Rate(per_second=10, burst=100)
     longest_request: Bytes = 10 * 1024 * 1024  # bytes of a body
     longest_answer: Bytes = 100 * 1024 * 1024
     patience: Annotated[float, Meta(gt=0, le=3600)] = 30.0  # seconds for an exchange

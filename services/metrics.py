@@ -58,7 +58,7 @@ _issued = Counter(
 )
 _decisions = Counter(
     "certbound_guard_decisions",
-    "Requests let in or refused by the guard, by the class of the refusal.",
+    "Requests let in or refused by a guard or a gateway, by the refusal's class.",
     ["outcome", "reason"],
     registry=_registry,
 )
@@ -106,17 +106,17 @@ def issued(*, grant: str, binding: str) -> None:
 
 
 def guarding() -> AbstractContextManager[object]:
-    """Time one decision of the guard."""
+    """Time one decision of a guard or a gateway."""
     return _guard_seconds.time()
 
 
 def accepted() -> None:
-    """Count a request that the guard let in."""
+    """Count a request that was let in."""
     _decisions.labels(ANSWERED, "").inc()
 
 
 def refused(refusal: Exception) -> None:
-    """Count a request that the guard refused."""
+    """Count a request that was refused."""
     _decisions.labels(REFUSED, type(refusal).__name__).inc()
 
 

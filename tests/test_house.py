@@ -33,7 +33,7 @@ FLOORS = [
     {"pki.report"},
     {"pki.__main__"},
     {"services.errors", "services.log", "services.metrics", "services.rates"},
-    {"services.openapi", "services.audit"},
+    {"services.openapi", "services.audit", "services.buckets"},
     {"services.watched", "services.jwk"},
     {"services.registration"},
     {"services.fapi2"},
@@ -79,7 +79,7 @@ MAY_IMPORT = {
     "time": {
         "services.drill.stage",
         "services.probe",
-        "services.token.buckets",
+        "services.buckets",
         "services.watched",
         "services.wire.generation",
     },

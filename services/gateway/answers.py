@@ -5,6 +5,7 @@ rest, one JSON object with a code and our own words. Nothing in it comes from th
 request or from the upstream.
 """
 
+from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 
 from services.errors import ServiceError
@@ -13,11 +14,13 @@ from services.gateway.errors import (
     MethodError,
     RequestTooLargeError,
     SlowCallerError,
+    TooManyTokensError,
 )
 from services.gateway.gateway import Gateway
 from services.guard.challenge import challenge
 from services.guard.credentials import BEARER
 from services.guard.judgement import Case
+from services.guard.metadata import metadata_url
 from services.guard.token_source import TokenUnavailableError
 from services.proof.introspection_errors import IntrospectionError
 
@@ -45,6 +48,11 @@ def answer(refusal: ServiceError, case: Case, gateway: Gateway) -> Response:
         used=case.scheme or BEARER,
         schemes=gateway.schemes,
         nonce=case.next_nonce,
+        metadata=metadata_url(
+            gateway.config.audience,
+            gateway.origins,
+            Headers(scope=case.scope).get("host", ""),
+        ),
     )
 
 
@@ -52,6 +60,8 @@ def _refused(refusal: GatewayError) -> Response:
     headers = dict(_NO_STORE)
     if isinstance(refusal, MethodError):
         headers["Allow"] = ", ".join(sorted(METHODS))
+    if isinstance(refusal, TooManyTokensError):
+        headers["Retry-After"] = str(int(refusal.retry_after.total_seconds()))
     if isinstance(refusal, RequestTooLargeError | SlowCallerError):
         headers["Connection"] = "close"  # the rest of the body is not waited for
     return JSONResponse(

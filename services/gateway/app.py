@@ -2,16 +2,18 @@
 
 Each request: a route (`routes`), a grant (`judgement`), the fields that pass
 (`fields`), the upstream (`upstream`), and its answer back, streamed and bounded. One
-line of the log says who got where, or why not.
+line of the log says who got where, or why not. The gateway's metadata (RFC 9728) is
+answered to all that TLS admits.
 """
 
 import asyncio
 from logging import ERROR, WARNING
 
 import httpx
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services import log
+from services import audit, log, metrics
 from services.errors import ServiceError
 from services.gateway.answers import METHODS, answer, failed
 from services.gateway.body import Body
@@ -22,6 +24,8 @@ from services.gateway.judgement import judge
 from services.gateway.routes import Route, outside, route
 from services.gateway.upstream import ask, faults, issuers_of
 from services.guard.judgement import Case
+from services.guard.metadata import describe, metadata, metadata_paths
+from services.wire.presented import presented_serial
 
 _BODY = 10  # times the patience for a head: a body may be long
 _REFUSED_UPGRADE = {"type": "websocket.close", "code": 1008}  # RFC 6455: policy
@@ -33,6 +37,8 @@ def create_app(gateway: Gateway) -> ASGIApp:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await _live(gateway, receive, send)
+        elif scope["type"] == "http" and _is_of_metadata(scope, gateway):
+            await _described(scope, gateway)(scope, receive, send)
         elif scope["type"] == "http":
             await _Exchange(gateway, scope, receive, send).run()
         else:
@@ -48,6 +54,23 @@ async def _live(gateway: Gateway, receive: Receive, send: Send) -> None:
     await receive()
     await gateway.aclose()
     await send({"type": "lifespan.shutdown.complete"})
+
+
+def _is_of_metadata(scope: Scope, gateway: Gateway) -> bool:
+    return scope["path"] in metadata_paths(gateway.config.audience)
+
+
+def _described(scope: Scope, gateway: Gateway) -> Response:
+    upstreams = gateway.config.routes.values()
+    document = metadata(
+        gateway.config.audience,
+        issuer=gateway.config.token_service.issuer,
+        scopes={
+            name for one in upstreams for name in (*one.scopes, *one.optional_scopes)
+        },
+        schemes=gateway.schemes,
+    )
+    return describe(scope, document)
 
 
 class _Exchange:
@@ -67,12 +90,13 @@ class _Exchange:
         try:
             await self._pass_on()
         except ServiceError as refusal:
-            self._log("gateway.refused", WARNING, refusal)
+            self._note_refused(refusal)
             if not self._started:
+                metrics.refused(refusal)
                 response = answer(refusal, self._case, self._gateway)
                 await response(self._case.scope, self._receive, self._send)
         except Exception as error:  # noqa: BLE001 - and nothing of it goes out
-            self._log("gateway.failed", ERROR, error)
+            self._log("gateway.failed", ERROR, cause=type(error).__name__)
             if not self._started:
                 await failed()(self._case.scope, self._receive, self._send)
         # An answer that breaks off is left without its end: the server hangs up.
@@ -82,10 +106,11 @@ class _Exchange:
         if scope["method"] not in METHODS:
             raise MethodError(scope["method"][:20])
         taken = route(scope["raw_path"], scope["query_string"], config.routes)
-        grant = await judge(self._case, taken, self._gateway)
+        with metrics.guarding():
+            grant = await judge(self._case, taken, self._gateway)
         passing, forged = inwards(scope["headers"])
         if forged:
-            self._log("gateway.stripped", WARNING, None, fields=sorted(set(forged)))
+            self._log("gateway.stripped", WARNING, fields=sorted(set(forged)))
         body = Body(scope["headers"], self._receive, config.longest_request)
         with faults(taken, body):
             async with asyncio.timeout(config.patience):
@@ -99,11 +124,13 @@ class _Exchange:
                     issuers=issuers_of(scope),
                     body=body,
                 )
-        log.event(
+        metrics.accepted()
+        audit.granted(
             "gateway.passed",
             client_id=grant.client_id,
+            peer=grant.peer.spiffe_id,
+            serial=grant.peer.serial,
             token_id=grant.token_id,
-            certificate=format(grant.peer.serial, "x"),
             method=scope["method"],
             route=taken.prefix,
             upstream=taken.upstream.spiffe_id,
@@ -145,21 +172,27 @@ class _Exchange:
         self._started = True
         await self._send(message)
 
-    def _log(
-        self, event: str, level: int, error: Exception | None, **fields: object
-    ) -> None:
+    def _note_refused(self, refusal: ServiceError) -> None:
         case = self._case
-        if isinstance(error, ServiceError):
-            fields |= {"code": error.code, "reason": error}
-        if error is not None:
-            fields["cause"] = type(error).__name__
+        audit.refused(
+            "gateway.refused",
+            refusal,
+            client_id=None,  # what a token says of it is not proved
+            peer=case.peer.spiffe_id if case.peer else None,
+            certificate=presented_serial(case.scope),
+            method=case.scope["method"],
+            path=case.scope["path"],
+        )
+
+    def _log(self, event: str, level: int, **fields: object) -> None:
+        case = self._case
         log.event(
             event,
             level=level,
             method=case.scope["method"],
             path=case.scope["path"],
             peer=case.peer.spiffe_id if case.peer else None,
-            certificate=format(case.peer.serial, "x") if case.peer else None,
+            certificate=presented_serial(case.scope),
             **fields,
         )
 

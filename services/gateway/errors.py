@@ -5,6 +5,8 @@ What is wrong with a token or its holder is in `services.guard.errors` and
 the log; the caller learns that it was the upstream, and nothing of it.
 """
 
+from datetime import timedelta
+
 from services.errors import ServiceError
 
 
@@ -28,6 +30,18 @@ class NoRouteError(GatewayError):
     code = "not_found"
     status = 404
     description = "nothing is served under this path"
+
+
+class TooManyTokensError(GatewayError):
+    """The caller has brought too many tokens that are none (RFC 6585, section 4)."""
+
+    code = "temporarily_unavailable"
+    status = 429
+    description = "too many tokens that are not active"
+
+    def __init__(self, message: str, retry_after: timedelta) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class MethodError(GatewayError):

@@ -15,7 +15,9 @@ import httpx
 
 from pki.clock import utc_now
 from pki.identity import SpiffeId
+from services.buckets import Buckets
 from services.config import ConfigError, GatewayConfig, read_config
+from services.gateway.guesses import Guesses
 from services.gateway.introspector import Introspector
 from services.gateway.routes import Route
 from services.gateway.verdicts import Verdicts
@@ -68,7 +70,8 @@ class Gateway:
             audience=first.audience,
             clock=clock,
         )
-        self.verdicts = Verdicts(introspector.ask, clock)
+        guesses = Guesses(lambda: self.config.inactive_tokens, Buckets())
+        self.verdicts = Verdicts(introspector.ask, clock, guesses=guesses)
         self.replays = _replays(first, clock)
         self._tokens = TokenSource(
             self._token_service,

@@ -4,7 +4,9 @@ A verdict is kept by the token *and* by what its bearer showed, certificate and 
 key, and the binding is checked again at each request (`decision`): nobody can use the
 verdict on another's token, nor on another's connection. It is believed for as long as a
 revocation may stay unknown, counted from before the question, and never past the
-token's own end. A refusal is not kept: it costs the one who caused it a round trip.
+token's own end. That a token is not active is kept as well, and apart, so that a flood
+of invented tokens, each asked about at the cost of the one who brings it (`guesses`),
+drives out no verdict on a good one. No answer is no verdict.
 """
 
 import asyncio
@@ -15,11 +17,12 @@ from datetime import datetime
 from hashlib import sha256
 from typing import NamedTuple
 
+from services.gateway.guesses import Guesses
 from services.guard.revocations import BOUND
 from services.proof.access_token import AccessToken
-from services.proof.introspection_errors import UnansweredError
+from services.proof.introspection_errors import InactiveTokenError, UnansweredError
 
-MOST = 4096  # verdicts; about 2 kB each
+MOST = 4096  # verdicts of each kind; about 2 kB each
 
 
 class Holder(NamedTuple):
@@ -36,13 +39,28 @@ class _Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    token: AccessToken
+    token: AccessToken | None  # None: it is not active
     asked_at: datetime
 
     def holds(self, now: datetime) -> bool:
         """Return whether it is still to be believed; a clock that went back is no."""
-        end = min(self.asked_at + BOUND, self.token.expires_at)
+        end = self.asked_at + BOUND
+        if self.token is not None:
+            end = min(end, self.token.expires_at)
         return self.asked_at <= now < end
+
+    def active(self) -> AccessToken:
+        """Return the token.
+
+        Raises:
+            InactiveTokenError: it is not active.
+        """
+        if self.token is None:
+            raise InactiveTokenError("the token service says: not active")
+        return self.token
+
+
+_Memory = OrderedDict[_Key, _Verdict]
 
 
 class Verdicts:
@@ -53,17 +71,20 @@ class Verdicts:
         ask: Callable[[str], Awaitable[AccessToken]],
         clock: Callable[[], datetime],
         *,
+        guesses: Guesses,
         most: int = MOST,
     ) -> None:
         self._ask = ask
         self._clock = clock
+        self._guesses = guesses
         self._most = most
-        self._known: OrderedDict[_Key, _Verdict] = OrderedDict()
+        self._good: _Memory = OrderedDict()
+        self._none: _Memory = OrderedDict()
         self._asking: dict[_Key, asyncio.Task[_Verdict]] = {}
 
     def __len__(self) -> int:
         """Return how many are kept."""
-        return len(self._known)
+        return len(self._good) + len(self._none)
 
     async def verdict(self, unverified_token: str, holder: Holder) -> AccessToken:
         """Return what the token is, asking only if it is not known.
@@ -72,30 +93,37 @@ class Verdicts:
 
         Raises:
             InvalidTokenError: it is not active.
+            TooManyTokensError: nor were too many others of this bearer's.
             IntrospectionError: that cannot be learnt now.
         """
         key = _Key(sha256(unverified_token.encode()).digest(), holder)
-        known = self._known.get(key)
+        known = self._good.get(key) or self._none.get(key)
         if known is not None and known.holds(self._clock()):
-            return known.token
-        self._known.pop(key, None)
+            return known.active()
+        self._good.pop(key, None)
+        self._none.pop(key, None)
         asking = self._asking.get(key)
         if asking is None:
             asking = asyncio.create_task(self._learn(key, unverified_token))
             self._asking[key] = asking
             asking.add_done_callback(lambda task: self._asked(key, task))
         # One of those who wait may hang up; the others wait on.
-        return (await asyncio.shield(asking)).token
+        return (await asyncio.shield(asking)).active()
 
     async def _learn(self, key: _Key, unverified_token: str) -> _Verdict:
         # As old as the question: what is revoked while the answer travels is not in it.
         asked_at = self._clock()
-        verdict = _Verdict(await self._ask(unverified_token), asked_at)
-        if not verdict.holds(self._clock()):
+        try:
+            with self._guesses.question(key.holder.thumbprint):
+                token = await self._ask(unverified_token)
+            verdict, memory = _Verdict(token, asked_at), self._good
+        except InactiveTokenError:
+            verdict, memory = _Verdict(None, asked_at), self._none
+        if verdict.token is not None and not verdict.holds(self._clock()):
             raise UnansweredError("the answer took too long to be believed")
-        while len(self._known) >= self._most:
-            self._known.popitem(last=False)
-        self._known[key] = verdict
+        while len(memory) >= self._most:
+            memory.popitem(last=False)
+        memory[key] = verdict
         return verdict
 
     def _asked(self, key: _Key, task: "asyncio.Task[_Verdict]") -> None:

@@ -1,4 +1,6 @@
-"""What a guarded service says about itself (RFC 9728), and where.
+"""What whoever takes tokens says about itself (RFC 9728), and where.
+
+A guarded service does, and a gateway.
 
 `resource` is the audience: what a client asks a token for (RFC 8707), and what a guard
 finds in `aud`. It names the service, whichever host or port answers for it; so a client
@@ -7,27 +9,33 @@ holds. One that begins with an address of the service is told where the document
 every challenge (section 5.1), at the address it used. It then reads a `resource` that
 is not that address, unless the topology makes the audience the address itself: see
 docs/decisions/0013. The document is served under the path of the audience and, for
-those who apply the rule to an address, under that of the resource.
+those who apply the rule to an address, under that of a service's resource.
 
 It is for whoever TLS admits; there is nothing in it that a challenge would not tell.
 """
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
-from services.config import GuardConfig, ServiceConfig
+from starlette.responses import JSONResponse, Response
+from starlette.types import Scope
+
 from services.guard.credentials import DPOP
 from services.proof.embedded_key import PROOF_ALGORITHMS
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
+_CACHEABLE = {"Cache-Control": "max-age=300"}
 
 
-def metadata(config: ServiceConfig, schemes: tuple[str, ...]) -> dict[str, Any]:
-    """Return the document of a service that takes tokens under `schemes`."""
+def metadata(
+    audience: str, *, issuer: str, scopes: Iterable[str], schemes: Sequence[str]
+) -> dict[str, Any]:
+    """Return the document of whoever takes tokens for `audience` under `schemes`."""
     members = {
-        "resource": config.guard.audience,
-        "authorization_servers": [config.token_service.issuer],
-        "scopes_supported": config.guard.scopes,
+        "resource": audience,
+        "authorization_servers": [issuer],
+        "scopes_supported": sorted(scopes),
         "bearer_methods_supported": ["header"],  # never the query or a form (6750, 2)
         "tls_client_certificate_bound_access_tokens": True,
         "dpop_bound_access_tokens_required": False,  # a certificate does as well
@@ -37,20 +45,27 @@ def metadata(config: ServiceConfig, schemes: tuple[str, ...]) -> dict[str, Any]:
     return members
 
 
-def metadata_paths(guard: GuardConfig) -> frozenset[str]:
+def metadata_paths(audience: str, resource: str = "") -> frozenset[str]:
     """Return where the document is served."""
-    return frozenset({_path(guard.audience), WELL_KNOWN + guard.resource.rstrip("/")})
+    return frozenset({_path(audience), WELL_KNOWN + resource.rstrip("/")})
 
 
-def metadata_url(guard: GuardConfig, host: str) -> str:
+def metadata_url(audience: str, origins: Sequence[str], host: str) -> str:
     """Return the URL of the document for a caller that named `host`.
 
     The Host header is the caller's, so that it only chooses among our own roots.
     """
-    audience = urlsplit(guard.audience)
-    roots = guard.origins or [f"{audience.scheme}://{audience.netloc}"]
+    name = urlsplit(audience)
+    roots = origins or [f"{name.scheme}://{name.netloc}"]
     named = [root for root in roots if urlsplit(root).netloc == host.lower()]
-    return (named or roots)[0].rstrip("/") + _path(guard.audience)
+    return (named or roots)[0].rstrip("/") + _path(audience)
+
+
+def describe(scope: Scope, document: dict[str, Any]) -> Response:
+    """Answer with the document, which needs no token (section 3.1)."""
+    if scope["method"] not in {"GET", "HEAD"}:
+        return Response(status_code=405, headers={"Allow": "GET, HEAD"})
+    return JSONResponse(document, headers=_CACHEABLE)
 
 
 def _path(uri: str) -> str:

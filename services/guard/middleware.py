@@ -14,7 +14,7 @@ from datetime import datetime
 from logging import DEBUG
 
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pki.clock import utc_now
@@ -26,6 +26,7 @@ from services.guard.errors import InsufficientScopeError
 from services.guard.judgement import Case, judge
 from services.guard.metadata import (
     WELL_KNOWN,
+    describe,
     metadata,
     metadata_paths,
     metadata_url,
@@ -67,14 +68,18 @@ class GuardMiddleware:
         path: str = scope["path"]
         if not path.startswith(WELL_KNOWN):  # all requests but a few
             return False
-        return path in metadata_paths(self._workload.config.guard)
+        guard = self._workload.config.guard
+        return path in metadata_paths(guard.audience, guard.resource)
 
     def _describe(self, scope: Scope) -> Response:
-        """Answer with the metadata, which needs no token (RFC 9728, section 3.1)."""
-        if scope["method"] not in {"GET", "HEAD"}:
-            return Response(status_code=405, headers={"Allow": "GET, HEAD"})
-        document = metadata(self._workload.config, self._workload.schemes)
-        return JSONResponse(document, headers={"Cache-Control": "max-age=300"})
+        config = self._workload.config
+        document = metadata(
+            config.guard.audience,
+            issuer=config.token_service.issuer,
+            scopes=config.guard.scopes,
+            schemes=self._workload.schemes,
+        )
+        return describe(scope, document)
 
     async def _guard(self, scope: Scope, receive: Receive, send: Send) -> None:
         case = Case(scope, self._clock())
@@ -124,6 +129,7 @@ class GuardMiddleware:
             method=case.scope["method"],
             path=case.scope["path"],
         )
+        guard = self._workload.config.guard
         answer = challenge(
             refusal,
             realm=self._workload.rules.audience,
@@ -131,7 +137,7 @@ class GuardMiddleware:
             schemes=self._workload.schemes,
             nonce=case.next_nonce,
             metadata=metadata_url(
-                self._workload.config.guard, Headers(scope=case.scope).get("host", "")
+                guard.audience, guard.origins, Headers(scope=case.scope).get("host", "")
             ),
         )
         await answer(case.scope, receive, send)

@@ -23,12 +23,12 @@ from starlette.routing import Route
 
 from pki.clock import utc_now
 from services import audit, log, metrics
+from services.buckets import Buckets
 from services.config import TokenServiceConfig
 from services.proof.access_token import AccessToken
 from services.state.open import open_store
 from services.state.store import Store
 from services.token.admission import Admission
-from services.token.buckets import Buckets
 from services.token.call import Call
 from services.token.endpoint import NO_STORE, Asked, Endpoint, Handler, counted
 from services.token.grants import answer_members, grant

@@ -14,8 +14,8 @@ from collections.abc import Callable
 
 from starlette.types import Scope
 
+from services.buckets import Buckets
 from services.rates import Rate
-from services.token.buckets import Buckets
 from services.token.errors import TooManyRequestsError
 
 

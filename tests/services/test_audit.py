@@ -17,7 +17,9 @@ from starlette.responses import Response
 from starlette.types import Message
 
 from services import audit
+from services.buckets import Buckets
 from services.errors import ServiceError
+from services.gateway.errors import TooManyTokensError
 from services.guard import middleware
 from services.guard.errors import InsufficientScopeError, RequestRefusedError
 from services.guard.middleware import GuardMiddleware
@@ -29,7 +31,6 @@ from services.proof.errors import InvalidTokenError
 from services.proof.key_set import KeySetUnavailableError
 from services.rates import Rate
 from services.state.store import StateUnavailableError
-from services.token.buckets import Buckets
 from services.token.call import Call, Seen
 from services.token.endpoint import Endpoint
 from services.token.errors import TokenRequestError, TooManyRequestsError
@@ -49,7 +50,7 @@ UNAVAILABLE = {KeySetUnavailableError, RevocationsUnknownError, StateUnavailable
 
 def made(kind: type[Any]) -> Any:
     """Return an error of any class."""
-    if kind is TooManyRequestsError:
+    if kind in {TooManyRequestsError, TooManyTokensError}:
         return kind("the reason", timedelta(seconds=1))
     if kind is InsufficientScopeError:
         return kind("orders.write", frozenset())

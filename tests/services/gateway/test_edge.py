@@ -2,15 +2,17 @@
 
 import json
 import ssl
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
 from services.proof.dpop_client import DpopKey
-from tests.services.gateway.standing import AUDIENCE, Edge
+from tests.services.gateway.standing import AUDIENCE, Edge, standing
+from tests.services.gateway.upstreams import mirror
 from tests.services.guarding import bearer
-from tests.services.mesh import Mesh
+from tests.services.mesh import Mesh, Serve
 
 URI = f"{AUDIENCE}/orders"
 TWO = [("Authorization", "Bearer a"), ("Authorization", "Bearer b")]
@@ -79,6 +81,25 @@ def test_a_token_for_another_audience_is_refused(edge: Edge) -> None:
     """A token for orders itself is none for the gateway before it."""
     token = edge.tokens.token(edge.caller, client_id="storefront-direct")
     assert refusal(edge.get(token)) == (401, "invalid_token", "the token is not active")
+
+
+def test_who_floods_the_edge_with_inventions_is_alone_in_that(
+    mesh: Mesh, serve: Serve, tmp_path: Path
+) -> None:
+    """429 and when to try again, while the token service answers for the others."""
+    few = {"per_second": 0.01, "burst": 3}
+    with standing(mesh, serve, tmp_path, app=mirror, inactive_tokens=few) as edge:
+        thief = mesh.instance("stock")
+        for number in range(3):
+            answer = edge.get(f"cbo_{number}", caller=thief)
+            assert refusal(answer)[:2] == (401, "invalid_token")
+        asked = len(edge.tokens.seen)
+        answer = edge.get("cbo_3", caller=thief)
+        assert refusal(answer)[:2] == (429, "temporarily_unavailable")
+        assert int(answer.headers["retry-after"]) > 0
+        assert edge.get("cbo_0", caller=thief).status_code == 401  # is known
+        assert len(edge.tokens.seen) == asked
+        assert edge.get(edge.token()).status_code == 200
 
 
 @pytest.mark.parametrize("token", ["cbo_AAAA", "AAAA", "a.b.c"])

@@ -2,20 +2,26 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from services.buckets import Buckets
+from services.gateway.errors import TooManyTokensError
+from services.gateway.guesses import Guesses
 from services.gateway.verdicts import Holder, Verdicts
 from services.guard.revocations import BOUND
 from services.proof.access_token import AccessToken, read_claims
+from services.proof.errors import ExpiredTokenError
 from services.proof.introspection_errors import (
     InactiveTokenError,
     IntrospectionError,
     UnansweredError,
 )
+from services.rates import Rate
 from tests.services.running import Clock
 from tests.services.tokens import NOW, claims
 
@@ -30,7 +36,7 @@ class Service:
         self.asked: list[str] = []
         self.token = read_claims(claims())
         self.clock = Clock(NOW)
-        self.refusal: Exception | None = None
+        self.refusal: BaseException | None = None
         self.takes = timedelta(0)
         self.held: asyncio.Event | None = None
 
@@ -46,9 +52,11 @@ class Service:
 
     def run(self, work: Callable[[Verdicts], Awaitable[Any]], **options: Any) -> Any:
         """Return what `work` makes of a cache before this service."""
+        buckets = Buckets(monotonic=self.clock.seconds)
+        guesses = Guesses(lambda: Rate(per_second=1, burst=3), buckets)
 
         async def running() -> Any:
-            return await work(Verdicts(self, self.clock, **options))
+            return await work(Verdicts(self, self.clock, guesses=guesses, **options))
 
         return asyncio.run(running())
 
@@ -165,22 +173,182 @@ def test_a_clock_that_goes_back_ends_verdicts() -> None:
     assert len(service.asked) == 2
 
 
-@pytest.mark.parametrize(
-    "refusal", [InactiveTokenError("no"), IntrospectionError("away")]
-)
-def test_a_refusal_is_not_kept(refusal: Exception) -> None:
-    """A token that is good a moment later is let in, and an outage heals."""
+def test_no_answer_is_no_verdict() -> None:
+    """An outage heals at once."""
     service = Service()
 
     async def work(verdicts: Verdicts) -> int:
-        service.refusal = refusal
-        with pytest.raises(type(refusal)):
+        service.refusal = IntrospectionError("away")
+        with pytest.raises(IntrospectionError):
             await verdicts.verdict("a", HOLDER)
         service.refusal = None
         await verdicts.verdict("a", HOLDER)
         return len(verdicts)
 
     assert service.run(work) == 1
+
+
+def test_a_token_that_is_none_is_asked_about_once_within_the_bound() -> None:
+    """Whoever repeats it is refused without a question, and asked about after it."""
+    service = Service()
+    service.refusal = InactiveTokenError("no")
+
+    async def work(verdicts: Verdicts) -> None:
+        for _ in range(5):
+            with pytest.raises(InactiveTokenError):
+                await verdicts.verdict("a", HOLDER)
+        assert service.asked == ["a"]
+        service.clock.moment += BOUND - TICK
+        with pytest.raises(InactiveTokenError):
+            await verdicts.verdict("a", HOLDER)
+        assert service.asked == ["a"]
+        service.clock.moment += TICK
+        service.refusal = None
+        await verdicts.verdict("a", HOLDER)
+
+    service.run(work)
+    assert service.asked == ["a", "a"]
+
+
+@pytest.mark.parametrize(
+    "holder", [Holder("another certificate", None), Holder("certificate", "key")]
+)
+def test_nobody_is_refused_for_what_another_brought(holder: Holder) -> None:
+    """Who knows a token cannot have its holder refused by bringing it first."""
+    service = Service()
+
+    async def work(verdicts: Verdicts) -> AccessToken:
+        service.refusal = InactiveTokenError("no")
+        with pytest.raises(InactiveTokenError):
+            await verdicts.verdict("a", HOLDER)
+        service.refusal = None
+        return await verdicts.verdict("a", holder)
+
+    assert service.run(work).token_id == "a"
+
+
+def test_a_late_no_is_a_no() -> None:
+    """A token that was none five seconds ago is refused, and asked about again."""
+    service = Service()
+    service.takes = BOUND
+    service.refusal = InactiveTokenError("no")
+
+    async def work(verdicts: Verdicts) -> None:
+        for _ in range(2):
+            with pytest.raises(InactiveTokenError):
+                await verdicts.verdict("a", HOLDER)
+
+    service.run(work)
+    assert len(service.asked) == 2
+
+
+async def invent(verdicts: Verdicts) -> None:
+    """Bring tokens that are none, until the limit."""
+    for number in range(3):
+        with pytest.raises(InactiveTokenError):
+            await verdicts.verdict(f"none {number}", HOLDER)
+
+
+def test_who_invents_tokens_is_stopped_alone() -> None:
+    """The token service is not asked any more, and others are heard as before."""
+    service = Service()
+
+    async def work(verdicts: Verdicts) -> None:
+        service.refusal = InactiveTokenError("no")
+        await invent(verdicts)
+        service.refusal = None
+        with pytest.raises(TooManyTokensError) as refused:
+            await verdicts.verdict("good", HOLDER)
+        assert refused.value.retry_after == timedelta(seconds=1)
+        assert "good" not in service.asked
+        await verdicts.verdict("good", Holder("another certificate", None))
+        service.clock.moment += timedelta(seconds=1)
+        await verdicts.verdict("good", HOLDER)
+
+    service.run(work)
+
+
+def test_another_key_is_no_other_bearer() -> None:
+    """Keys of proofs cost nothing: the certificate is what counts."""
+    service = Service()
+    service.refusal = InactiveTokenError("no")
+
+    async def work(verdicts: Verdicts) -> None:
+        await invent(verdicts)
+        with pytest.raises(TooManyTokensError):
+            await verdicts.verdict("a", Holder("certificate", "key"))
+
+    service.run(work)
+
+
+@pytest.mark.parametrize(
+    "refusal", [None, IntrospectionError("away"), asyncio.CancelledError()]
+)
+def test_only_tokens_that_are_none_count(refusal: BaseException | None) -> None:
+    """As many good tokens as there are, and as many questions without an answer."""
+    service = Service()
+
+    async def work(verdicts: Verdicts) -> None:
+        service.refusal = refusal
+        for number in range(20):
+            with suppress(IntrospectionError, asyncio.CancelledError):
+                await verdicts.verdict(str(number), HOLDER)
+
+    service.run(work)
+    assert len(service.asked) == 20
+
+
+def test_a_token_that_is_over_counts_and_is_not_kept() -> None:
+    """It depends on our own clock, which each look asks."""
+    service = Service()
+    service.refusal = ExpiredTokenError("over")
+
+    async def work(verdicts: Verdicts) -> int:
+        for _ in range(3):
+            with pytest.raises(ExpiredTokenError):
+                await verdicts.verdict("a", HOLDER)
+        with pytest.raises(TooManyTokensError):
+            await verdicts.verdict("a", HOLDER)
+        return len(verdicts)
+
+    assert service.run(work) == 0
+
+
+def test_questions_under_way_count() -> None:
+    """Who asks for all at once gets no further than one who asks in turn."""
+    service = Service()
+
+    async def work(verdicts: Verdicts) -> None:
+        service.held = asyncio.Event()
+        asking = [
+            asyncio.create_task(verdicts.verdict(str(number), HOLDER))
+            for number in range(10)
+        ]
+        for _ in range(3):
+            await asyncio.sleep(0)  # all of them get as far as their question
+        service.held.set()
+        done = await asyncio.gather(*asking, return_exceptions=True)
+        refused = [isinstance(each, TooManyTokensError) for each in done]
+        assert sum(refused) == 7
+
+    service.run(work)
+    assert len(service.asked) == 3
+
+
+def test_invented_tokens_drive_out_no_good_one() -> None:
+    """The two kinds of verdict are kept apart, each bounded."""
+    service = Service()
+
+    async def work(verdicts: Verdicts) -> int:
+        await verdicts.verdict("good", HOLDER)
+        service.refusal = InactiveTokenError("no")
+        for number in range(10):
+            with pytest.raises(InactiveTokenError):
+                await verdicts.verdict("none", Holder(str(number), None))
+        await verdicts.verdict("good", HOLDER)
+        return len(verdicts)
+
+    assert service.run(work, most=3) == 4
 
 
 def test_the_memory_is_bounded() -> None:

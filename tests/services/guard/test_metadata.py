@@ -58,6 +58,17 @@ def storefront(mesh: Mesh) -> Instance:
     return mesh.instance("storefront")
 
 
+def document(directory: Path, schemes: tuple[str, ...]) -> dict[str, Any]:
+    """Return the document of a service that takes tokens under `schemes`."""
+    config = service_config(directory)
+    return metadata(
+        config.guard.audience,
+        issuer=config.token_service.issuer,
+        scopes=config.guard.scopes,
+        schemes=schemes,
+    )
+
+
 def told(answer: httpx.Response) -> str:
     """Return where the challenge says that the metadata is."""
     (url,) = re.findall(
@@ -68,7 +79,7 @@ def told(answer: httpx.Response) -> str:
 
 def test_every_member_is_true(tmp_path: Path) -> None:
     """The document says what is taken, and nothing that is not (RFC 9728, 2)."""
-    assert metadata(service_config(tmp_path), (BEARER,)) == {
+    assert document(tmp_path, (BEARER,)) == {
         "resource": ORDERS_AUDIENCE,
         "authorization_servers": [ISSUER],
         "scopes_supported": ["orders.read"],
@@ -80,8 +91,8 @@ def test_every_member_is_true(tmp_path: Path) -> None:
 
 def test_the_algorithms_of_dpop_are_told_where_it_is_taken(tmp_path: Path) -> None:
     """A list that is empty would be left out (section 3.2)."""
-    document = metadata(service_config(tmp_path), (BEARER, DPOP))
-    algorithms = document["dpop_signing_alg_values_supported"]
+    members = document(tmp_path, (BEARER, DPOP))
+    algorithms = members["dpop_signing_alg_values_supported"]
     assert algorithms == sorted(PROOF_ALGORITHMS)
 
 
@@ -94,40 +105,35 @@ def test_the_algorithms_of_dpop_are_told_where_it_is_taken(tmp_path: Path) -> No
         ("https://shop.internal/a/b/", "/a/b"),
     ],
 )
-def test_the_well_known_part_comes_first(
-    tmp_path: Path, audience: str, path: str
-) -> None:
+def test_the_well_known_part_comes_first(audience: str, path: str) -> None:
     """It stands between host and path of the resource (section 3.1)."""
-    config = service_config(tmp_path, guard=guard(audience=audience)).guard
-    assert WELL_KNOWN + path in metadata_paths(config)
-    assert metadata_url(config, "").endswith(f"{WELL_KNOWN}{path}")
+    assert WELL_KNOWN + path in metadata_paths(audience)
+    assert metadata_url(audience, [], "").endswith(f"{WELL_KNOWN}{path}")
 
 
-def test_an_audience_that_is_the_address_makes_all_agree(tmp_path: Path) -> None:
+def test_an_audience_that_is_the_address_makes_all_agree() -> None:
     """Then section 3.3 holds from either end."""
-    config = service_config(
-        tmp_path,
-        guard=guard(audience=f"{ADDRESS}/orders", origins=[ADDRESS]),
-    )
-    assert metadata_paths(config.guard) == {f"{WELL_KNOWN}/orders"}
-    assert metadata_url(config.guard, "") == f"{ADDRESS}{WELL_KNOWN}/orders"
-    assert metadata(config, (BEARER,))["resource"] == f"{ADDRESS}/orders"
+    audience = f"{ADDRESS}/orders"
+    assert metadata_paths(audience, "/orders") == {f"{WELL_KNOWN}/orders"}
+    assert metadata_url(audience, [ADDRESS], "") == f"{ADDRESS}{WELL_KNOWN}/orders"
 
 
-def test_a_caller_is_sent_to_the_address_it_used(tmp_path: Path) -> None:
+def test_a_caller_is_sent_to_the_address_it_used() -> None:
     """If that is one of ours; a Host header sends nobody anywhere else."""
     both = [ADDRESS, "https://localhost:8442"]
-    config = service_config(tmp_path, guard=guard(origins=both)).guard
-    assert metadata_url(config, "localhost:8442").startswith("https://localhost:8442/")
-    assert metadata_url(config, "LOCALHOST:8442").startswith("https://localhost:8442/")
-    assert metadata_url(config, "evil.example").startswith(ADDRESS)
-    assert metadata_url(config, "").startswith(ADDRESS)
+
+    def url(host: str) -> str:
+        return metadata_url(ORDERS_AUDIENCE, both, host)
+
+    assert url("localhost:8442").startswith("https://localhost:8442/")
+    assert url("LOCALHOST:8442").startswith("https://localhost:8442/")
+    assert url("evil.example").startswith(ADDRESS)
+    assert url("").startswith(ADDRESS)
 
 
-def test_without_origins_the_audience_is_all_there_is(tmp_path: Path) -> None:
+def test_without_origins_the_audience_is_all_there_is() -> None:
     """Its name is the only root that is known."""
-    config = service_config(tmp_path).guard
-    assert metadata_url(config, "x") == f"{ORDERS_AUDIENCE}{WELL_KNOWN}"
+    assert metadata_url(ORDERS_AUDIENCE, [], "x") == f"{ORDERS_AUDIENCE}{WELL_KNOWN}"
 
 
 @pytest.mark.parametrize("path", [WELL_KNOWN, f"{WELL_KNOWN}/orders"])

@@ -1,11 +1,11 @@
-"""Tests of `services.token.buckets`: how often each may ask."""
+"""Tests of `services.buckets`: how often each may ask."""
 
 from datetime import timedelta
 
 import pytest
 
+from services.buckets import Buckets
 from services.rates import Rate
-from services.token.buckets import Buckets
 
 RATE = Rate(per_second=2, burst=3)
 
@@ -98,3 +98,20 @@ def test_the_table_is_bounded(buckets: Buckets) -> None:
     assert len(buckets) == 3
     assert taken(buckets, "a") == 0
     assert taken(buckets, "b") == 3
+
+
+def test_what_is_put_back_can_be_taken_again(buckets: Buckets) -> None:
+    """As often as it was put back, and never above the burst."""
+    taken(buckets)
+    buckets.put_back("orders")
+    assert taken(buckets) == 1
+    for _ in range(10):
+        buckets.put_back("orders")
+    assert taken(buckets) == 3
+
+
+def test_a_bucket_that_has_gone_takes_nothing_back(buckets: Buckets) -> None:
+    """It would be full anyway when its name comes again."""
+    buckets.put_back("orders")
+    assert len(buckets) == 0
+    assert taken(buckets) == 3

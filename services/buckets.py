@@ -45,3 +45,9 @@ class Buckets:
         if taken:
             return None
         return timedelta(seconds=math.ceil((1 - level) / rate.per_second))
+
+    def put_back(self, name: Hashable) -> None:
+        """Put back one that was taken from the bucket of `name`."""
+        if name in self._levels:
+            level, since = self._levels[name]
+            self._levels[name] = (level + 1, since)  # `take` cuts what is too much
