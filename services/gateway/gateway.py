@@ -24,16 +24,14 @@ from services.gateway.verdicts import Verdicts
 from services.guard.credentials import BEARER, DPOP
 from services.guard.grant import Grant
 from services.guard.outbound import BoundTokenAuth
-from services.guard.replays import Replays
+from services.guard.replays import open_replays
 from services.guard.token_service import TokenServiceClient
 from services.guard.token_source import TokenSource
 from services.proof.key_set import RemoteKeySet
-from services.state.open import open_store
 from services.watched import Watched, file_stamp
 from services.wire.client import IdentityTransport
 from services.wire.generation import LiveIdentity
 
-_STORE_FILE = "shared.sqlite"
 # Seconds for each step of a question to the token service: an answer that is as old as
 # a revocation may stay unknown is not believed any more.
 _TIMEOUT = 2.0
@@ -72,7 +70,7 @@ class Gateway:
         )
         guesses = Guesses(lambda: self.config.inactive_tokens, Buckets())
         self.verdicts = Verdicts(introspector.ask, clock, guesses=guesses)
-        self.replays = _replays(first, clock)
+        self.replays = open_replays(first, audience=first.audience, clock=clock)
         self._tokens = TokenSource(
             self._token_service,
             address=lambda: self.config.token_service,
@@ -151,14 +149,6 @@ class Gateway:
 
     def _transport(self, spiffe_id: str) -> IdentityTransport:
         return IdentityTransport(self.identity, SpiffeId.parse(spiffe_id))
-
-
-def _replays(config: GatewayConfig, clock: Callable[[], datetime]) -> Replays | None:
-    """Return the memory of proofs, if there is a place to keep it."""
-    where = config.store or (config.state and config.state / _STORE_FILE)
-    if where is None:
-        return None
-    return Replays(open_store(where, scope=config.audience, clock=clock))
 
 
 def read_gateway_config(path: Path) -> GatewayConfig:

@@ -4,15 +4,42 @@ Both stand in a store that the service's replicas share: a nonce that one of the
 is good at the other, and a proof that one of them took is refused by the other.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 
+from services.config import ConfigError, GatewayConfig, ServiceConfig
 from services.guard.errors import ReplayedProofError
 from services.proof.dpop import DpopProof
 from services.proof.nonce import NonceIssuer
+from services.state.open import open_store
 from services.state.secret import SharedSecret
 from services.state.store import AlreadyClaimedError, Store
 
 _PURPOSE = "dpop proof"
+_STORE_FILE = "shared.sqlite"
+
+
+def open_replays(
+    config: ServiceConfig | GatewayConfig,
+    *,
+    audience: str,
+    clock: Callable[[], datetime],
+) -> "Replays | None":
+    """Return the memory of the process for proofs, if there is a place to keep it.
+
+    Raises:
+        ConfigError: its state directory can be neither found nor made.
+        StateUrlError: the store it names is none.
+    """
+    if config.store is not None:
+        return Replays(open_store(config.store, scope=audience, clock=clock))
+    if config.state is None:
+        return None
+    try:
+        config.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"state {config.state}: {error.strerror}") from None
+    return Replays(open_store(config.state / _STORE_FILE, scope=audience, clock=clock))
 
 
 class Replays:

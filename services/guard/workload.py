@@ -24,17 +24,15 @@ from services.guard.grant import Grant
 from services.guard.outbound import BoundTokenAuth
 from services.guard.presented import token_behind
 from services.guard.prover import Prover
-from services.guard.replays import Replays
+from services.guard.replays import open_replays
 from services.guard.revocations import RevocationList
 from services.guard.token_service import TokenServiceClient
 from services.guard.token_source import TokenSource
 from services.proof.key_set import RemoteKeySet
-from services.state.open import open_store
 from services.watched import Watched, file_stamp
 from services.wire.client import IdentityTransport
 from services.wire.generation import LiveIdentity
 
-_STORE_FILE = "shared.sqlite"
 _TIMEOUT = 5.0  # seconds for one call: the next hop is in the same network
 
 
@@ -67,7 +65,7 @@ class Workload:
             if first.token_service.revocations_uri
             else None
         )
-        self.replays = _replays(first, clock)
+        self.replays = open_replays(first, audience=first.guard.audience, clock=clock)
         self._prover = Prover(clock) if first.binding == "dpop" else None
         self._token_service = token_service.client
         self._tokens = TokenSource(
@@ -213,14 +211,6 @@ class _Shared(httpx.AsyncBaseTransport):
 
 def _root(callee: Callee) -> str:
     return str(httpx.URL(callee.url).copy_with(path="/"))
-
-
-def _replays(config: ServiceConfig, clock: Callable[[], datetime]) -> Replays | None:
-    """Return the memory of proofs, if there is a place to keep it."""
-    where = config.store or (config.state and config.state / _STORE_FILE)
-    if where is None:
-        return None
-    return Replays(open_store(where, scope=config.guard.audience, clock=clock))
 
 
 def read_service_config(path: Path) -> ServiceConfig:

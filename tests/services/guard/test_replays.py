@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from services.config import ConfigError
 from services.guard.errors import ReplayedProofError
-from services.guard.replays import Replays
+from services.guard.replays import Replays, open_replays
 from services.proof.dpop import DpopProof
 from services.proof.dpop_errors import StaleNonceError
 from services.state.open import open_store
+from tests.services.documents import service_config
 from tests.services.fleet import replicas, standing
 from tests.services.holding import Holder, bound, introduced
 from tests.services.logged import lines
@@ -62,6 +64,35 @@ def test_proofs_that_come_together_have_one_winner(tmp_path: Path) -> None:
         return spent.count(None)
 
     assert asyncio.run(work()) == 1
+
+
+def test_the_directory_of_the_state_is_made(tmp_path: Path) -> None:
+    """For its owner alone; the first proof needs it, and nobody else would make it."""
+    state = tmp_path / "orders" / "state"
+    config = service_config(tmp_path, state=str(state))
+
+    async def work() -> None:
+        replays = open_replays(config, audience="orders", clock=lambda: NOW)
+        assert replays is not None
+        await replays.spend(proof())
+        await replays.store.aclose()
+
+    asyncio.run(work())
+    assert state.stat().st_mode & 0o777 == 0o700
+
+
+def test_without_a_place_there_is_no_memory(tmp_path: Path) -> None:
+    """Then no proofs are taken."""
+    config = service_config(tmp_path, state=None)
+    assert open_replays(config, audience="orders", clock=lambda: NOW) is None
+
+
+def test_a_directory_that_cannot_be_made_stops_the_start(tmp_path: Path) -> None:
+    """There is a file in its place."""
+    (tmp_path / "state").write_text("")
+    config = service_config(tmp_path, state=str(tmp_path / "state"))
+    with pytest.raises(ConfigError, match="state"):
+        open_replays(config, audience="orders", clock=lambda: NOW)
 
 
 def test_nonces_are_shared(tmp_path: Path) -> None:
