@@ -188,4 +188,7 @@ def registrations() -> dict[str, Any]:
             "orders", audience=AUDIENCE, audiences=reach, delegates={SCOPE: reach}
         ),
         "stock": client("stock", audience=NEXT_AUDIENCE),
+        # Clients that look for their own id in a signed answer: docs/decisions/0016.
+        AUDIENCE: client("orders", audience=AUDIENCE),
+        NEXT_AUDIENCE: client("stock", audience=NEXT_AUDIENCE),
     }
