@@ -84,7 +84,12 @@ def probe(deployment: Deployment, *, wait: float = 0, only: str = "") -> Finding
     deadline = time.monotonic() + wait
     own = [party for party in deployment.parties if party.is_meant_by(only)]
     identities = [_identity(party, deadline) for party in own]
-    edges = [edge for party in own if party.url for edge in _edges(deployment, party)]
+    edges = [
+        edge
+        for party in own
+        if party.service in deployment.services
+        for edge in _edges(deployment, party)
+    ]
     return Findings(
         identities=identities, edges=edges, ok=all(edge.ok for edge in edges)
     )
@@ -133,7 +138,7 @@ def _edges(deployment: Deployment, party: Instance) -> Iterator[Edge]:
     files = party.certificate, party.private_key
     with caller(party.trust_bundle, files) as client:
         for callee in deployment.parties:
-            if callee.url and callee.service != party.service:
+            if callee.service in deployment.services.keys() - {party.service}:
                 place = callee.address, callee.port
                 group = group_agreed(
                     place, callee.dns_names[0], party.trust_bundle, files

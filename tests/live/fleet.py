@@ -55,6 +55,11 @@ class Fleet:
         return list(self.deployment["services"])
 
     @property
+    def gateways(self) -> list[str]:
+        """The names of the gateways."""
+        return list(self.deployment["gateways"])
+
+    @property
     def identities(self) -> dict[str, Json]:
         """Each identity by its name, such as orders@host-1."""
         return {

@@ -23,8 +23,8 @@ def test_the_issuer_is_where_tokens_come_from(fleet: Fleet) -> None:
 
 
 def test_every_process_has_its_identity(fleet: Fleet) -> None:
-    """Services and hosts described are those that have identities."""
-    described = {TOKEN_SERVICE, *fleet.services}
+    """What is described are those that have identities."""
+    described = {TOKEN_SERVICE, *fleet.services, *fleet.gateways}
     assert {name.split("@")[0] for name in fleet.identities} == described
 
 

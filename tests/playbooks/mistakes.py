@@ -134,8 +134,8 @@ MISTAKES = {
         "stock: [stock.read]",
         "stork: [stock.read]",
         (
-            "services.orders.calls.stork: 'stork' is no other service "
-            "of this topology, expected one of stock, storefront"
+            "services.orders.calls.stork: 'stork' is no other service or gateway "
+            "of this topology, expected one of edge, stock, storefront"
         ),
     ),
     "a call to oneself": (
@@ -162,8 +162,8 @@ MISTAKES = {
         "clients.drill-bearer.service: 'nobody' is no service",
     ),
     "a client's scope that is not offered": (
-        "lifetime: 2s\n    calls:\n      orders: [orders.read]\n\n",
-        "lifetime: 2s\n    calls:\n      orders: [orders.write]\n\n",
+        "storefront\n    lifetime: 2s\n    calls:\n      orders: [orders.read]",
+        "storefront\n    lifetime: 2s\n    calls:\n      orders: [orders.write]",
         "clients.drill-brief.calls.orders[0]: 'orders.write' is no scope",
     ),
     "a client's token that lives too long": (
@@ -248,5 +248,95 @@ MISTAKES = {
         "    resource: /orders\n",
         "    resource: /orders\n    delegates: {orders.read: {stock: [stock.all]}}\n",
         "services.orders.delegates.orders.read.stock: expected some of what",
+    ),
+    "a gateway that is no label": (
+        "\n  edge:\n",
+        "\n  Edge:\n",
+        "gateways.Edge: unusable name, expected one DNS label",
+    ),
+    "a gateway with a service's name": (
+        "\n  edge:\n",
+        "\n  stock:\n",
+        "gateways.stock: is a service's name, expected another",
+    ),
+    "a gateway named as the token service": (
+        "\n  edge:\n",
+        "\n  token-service:\n",
+        "gateways.token-service: is the token service's own name",
+    ),
+    "a client with a gateway's name": (
+        "\n  drill-brief:",
+        "\n  edge:",
+        "clients.edge: is a gateway's name, which is a client by itself",
+    ),
+    "a gateway on an unknown host": (
+        "hosts: [localhost]\n    port: 8444",
+        "hosts: [elsewhere]\n    port: 8444",
+        "gateways.edge.hosts[0]: 'elsewhere' is no host of this topology",
+    ),
+    "a gateway at a service's port": (
+        "port: 8444",
+        "port: 8442",
+        "gateways.edge.port: 8442 is the port of orders on host localhost already",
+    ),
+    "a host with a gateway's name": (
+        "dns: localhost",
+        "dns: edge.shop.internal",
+        "hosts.localhost.dns: 'edge.shop.internal' is the name of gateway edge",
+    ),
+    "a gateway with a service's audience": (
+        "port: 8444",
+        "port: 8444\n    audience: https://orders.shop.internal",
+        "gateways.edge.audience: 'https://orders.shop.internal' is the audience of",
+    ),
+    "a gateway without routes": (
+        "routes:\n      /orders: { service: orders, scopes: [orders.read] }",
+        "routes: {}",
+        "gateways.edge.routes: got a mapping of 0, expected where paths lead",
+    ),
+    "a route without slash": (
+        "/orders: { service",
+        "orders: { service",
+        "gateways.edge.routes.orders: unusable name, expected the beginning of a path",
+    ),
+    "a route with a dot segment": (
+        "/orders: { service",
+        "/orders/..: { service",
+        "gateways.edge.routes./orders/..: unusable name, expected",
+    ),
+    "a route to an unknown service": (
+        "{ service: orders, scopes",
+        "{ service: stork, scopes",
+        "gateways.edge.routes./orders.service: 'stork' is no service of this topology",
+    ),
+    "a route to a gateway": (
+        "{ service: orders, scopes",
+        "{ service: edge, scopes",
+        "gateways.edge.routes./orders.service: 'edge' is no service of this topology",
+    ),
+    "a route with a scope that is not offered": (
+        "{ service: orders, scopes: [orders.read] }",
+        "{ service: orders, scopes: [orders.all] }",
+        "gateways.edge.routes./orders.scopes[0]: 'orders.all' is no scope that orders",
+    ),
+    "a route with an optional scope that is not offered": (
+        "{ service: orders, scopes: [orders.read] }",
+        "{ service: orders, scopes: [orders.read], optional_scopes: [orders.all] }",
+        "gateways.edge.routes./orders.optional_scopes[0]: 'orders.all' is no scope",
+    ),
+    "a call of a gateway with a scope of nobody behind it": (
+        "edge: [orders.read]",
+        "edge: [stock.read]",
+        "clients.drill-phantom.calls.edge[0]: 'stock.read' is no scope that edge",
+    ),
+    "a bearer token for a gateway": (
+        "format: opaque\n    calls",
+        "binding: none\n    calls",
+        "clients.drill-phantom.binding: edge is a gateway and takes no bearer tokens",
+    ),
+    "an opaque token for a service": (
+        "edge: [orders.read]",
+        "orders: [orders.read]",
+        "clients.drill-phantom.format: orders is a service, which reads no opaque",
     ),
 }

@@ -1,6 +1,7 @@
 """Everything is derived from the topology, in the form that each reader takes."""
 
 import json
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -16,6 +17,7 @@ from ansible_collections.certbound.kit.plugins.plugin_utils.topology.instances i
     identities,
 )
 from ansible_collections.certbound.kit.plugins.plugin_utils.topology.model import (
+    Route,
     Topology,
 )
 from ansible_collections.certbound.kit.plugins.plugin_utils.topology.places import (
@@ -33,6 +35,7 @@ from ansible_collections.certbound.kit.plugins.plugin_utils.topology.processes i
 from pki.policy import Policy, read_policy
 from services.config import (
     GatewayConfig,
+    ProcessConfig,
     ServiceConfig,
     TokenServiceConfig,
     read_config,
@@ -71,16 +74,12 @@ def spread(tmp_path: Path, sample: str) -> Topology:
     return load(path)
 
 
-def config_of(
-    topology: Topology, service: str, tmp_path: Path
-) -> ServiceConfig | TokenServiceConfig:
+def config_of(topology: Topology, service: str, tmp_path: Path) -> ProcessConfig:
     """Return a derived document as the process itself reads it."""
     path = tmp_path / "config.json"
     host = next(iter(topology.hosts))
     path.write_text(json.dumps(process_document(topology, service, host, PLACES)))
-    config = read_config(path)
-    assert not isinstance(config, GatewayConfig)  # no topology has one
-    return config
+    return read_config(path)
 
 
 def policy_of(topology: Topology) -> Policy:
@@ -95,6 +94,7 @@ def test_ca_takes_the_policy(topology: Topology) -> None:
         "storefront@localhost",
         "orders@localhost",
         "stock@localhost",
+        "edge@localhost",
     }
     document = ca_policy(topology)
     assert document["permitted_dns"] == ["shop.internal", "localhost"]
@@ -157,6 +157,105 @@ def test_token_service_is_told_its_clients(topology: Topology, tmp_path: Path) -
     assert config.clients["drill-brief"].lifetime == 2
 
 
+def test_gateway_is_told_where_its_routes_lead(
+    topology: Topology, tmp_path: Path
+) -> None:
+    """It has each upstream's address and identity, and where it asks about tokens."""
+    edge = config_of(topology, "edge", tmp_path)
+    assert isinstance(edge, GatewayConfig)
+    assert edge.audience == "https://edge.shop.internal"
+    assert edge.token_service.introspection_endpoint == (
+        "https://localhost:8440/introspect"
+    )
+    assert edge.origins == ["https://edge.shop.internal:8444", "https://localhost:8444"]
+    orders = edge.routes["/orders"]
+    assert orders.url == "https://localhost:8442/orders"
+    assert orders.spiffe_id == "spiffe://shop.internal/service/orders"
+    assert orders.audience == "https://orders.shop.internal"
+    assert (orders.scopes, orders.optional_scopes) == (["orders.read"], [])
+
+
+def test_gateway_reaches_no_further_than_its_caller(
+    topology: Topology, tmp_path: Path
+) -> None:
+    """As a client it may exchange a scope for the same one behind it, and no other."""
+    routes = {
+        "/orders": Route("orders", ("orders.read",), ("orders.all",)),
+        "/stock": Route("stock", ("stock.read",), ()),
+    }
+    edge = replace(topology.gateways["edge"], routes=routes)
+    config = config_of(
+        replace(topology, gateways={"edge": edge}), "token-service", tmp_path
+    )
+    assert isinstance(config, TokenServiceConfig)
+    client = config.clients["edge"]
+    assert client.audience == "https://edge.shop.internal"
+    orders, stock = "https://orders.shop.internal", "https://stock.shop.internal"
+    assert client.audiences == {
+        orders: ["orders.read", "orders.all"],
+        stock: ["stock.read"],
+    }
+    assert client.delegates == {
+        "orders.read": {orders: ["orders.read"]},
+        "orders.all": {orders: ["orders.all"]},
+        "stock.read": {stock: ["stock.read"]},
+    }
+    phantom = config.clients["drill-phantom"]
+    assert (phantom.format, phantom.audiences) == (
+        "opaque",
+        {"https://edge.shop.internal": ["orders.read"]},
+    )
+
+
+def test_only_whom_a_gateway_leads_to_believes_it(
+    topology: Topology, tmp_path: Path
+) -> None:
+    """Orders takes the gateway's word for who calls; nobody else does."""
+    orders = config_of(topology, "orders", tmp_path)
+    (hop,) = orders.trusted_hops
+    assert (hop.form, hop.binding) == ("client-cert", "hop")
+    assert hop.spiffe_id == "spiffe://shop.internal/service/edge"
+    for name in ("token-service", "storefront", "stock", "edge"):
+        assert config_of(topology, name, tmp_path).trusted_hops == ()
+
+
+def test_a_service_may_call_through_a_gateway(
+    topology: Topology, tmp_path: Path
+) -> None:
+    """It is told the gateway's root, identity and audience."""
+    calls = {"edge": ("orders.read",)}
+    storefront = replace(topology.services["storefront"], calls=calls)
+    services = {**topology.services, "storefront": storefront}
+    config = config_of(replace(topology, services=services), "storefront", tmp_path)
+    assert isinstance(config, ServiceConfig)
+    edge = config.calls["edge"]
+    assert edge.url == "https://localhost:8444"
+    assert edge.spiffe_id == "spiffe://shop.internal/service/edge"
+    assert edge.audience == "https://edge.shop.internal"
+
+
+def test_gateways_are_described_for_machines(topology: Topology) -> None:
+    """A gateway has what a service has, and its routes; its processes are listed."""
+    description = deployment(topology, PLACES)
+    edge = description["gateways"]["edge"]
+    assert edge["url"] == "https://localhost:8444"
+    assert (edge["client_id"], edge["audience"]) == (
+        "edge",
+        "https://edge.shop.internal",
+    )
+    assert edge["routes"] == {
+        "/orders": {
+            "service": "orders",
+            "scopes": ["orders.read"],
+            "optional_scopes": [],
+        }
+    }
+    assert set(edge) >= {*("host", "spiffe_id", "dns_names", "address", "port")}
+    (instance,) = [one for one in description["instances"] if one["service"] == "edge"]
+    assert instance["instance"] == "edge@localhost"
+    assert instance["url"] == "https://localhost:8444"
+
+
 def test_deployment_is_described_for_machines(
     topology: Topology, tmp_path: Path
 ) -> None:
@@ -190,8 +289,7 @@ def test_root_elsewhere_is_named_whole(topology: Topology) -> None:
 def test_without_drill_nothing_of_it_is_described(topology: Topology) -> None:
     """A topology that has no drill has none in its description either."""
     assert "drill" in deployment(topology, PLACES)
-    plain = Topology(**{**vars(topology), "drill": None})
-    assert "drill" not in deployment(plain, PLACES)
+    assert "drill" not in deployment(replace(topology, drill=None), PLACES)
 
 
 def test_each_host_gets_its_own(spread: Topology) -> None:
@@ -202,7 +300,7 @@ def test_each_host_gets_its_own(spread: Topology) -> None:
         "10.0.0.2",
         "10.0.0.2",
     ]
-    assert len(policy_of(spread).identities) == 6
+    assert len(policy_of(spread).identities) == 7
     # A host's own name outside the domain must be permitted by name.
     assert ca_policy(spread)["permitted_dns"] == [
         "shop.internal",

@@ -154,6 +154,19 @@ def test_line_is_that_of_the_key(load: Load, sample: str) -> None:
     assert "stork" in text.splitlines()[int(line) - 1]
 
 
+def test_a_call_opens_a_route(load: Load, sample: str) -> None:
+    """Scopes that a gateway offers, but for no route of it together, are refused."""
+    text = sample.replace(
+        "scopes: [orders.read]\n", "scopes: [orders.read, orders.all]\n"
+    )
+    route = "{ service: orders, scopes: [orders.all], optional_scopes: [orders.read] }"
+    text = text.replace("{ service: orders, scopes: [orders.read] }", route)
+    message = refusal(load, text)
+    assert "clients.drill-phantom.calls.edge: opens no route of edge" in message
+    allowed = text.replace("edge: [orders.read]", "edge: [orders.all]")
+    assert load(allowed).gateways["edge"].scopes == ("orders.all", "orders.read")
+
+
 def test_two_hosts_may_not_share_a_name(load: Load, sample: str) -> None:
     """A name that two hosts have would let each stand in for the other."""
     text = sample.replace(

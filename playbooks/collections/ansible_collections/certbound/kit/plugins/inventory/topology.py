@@ -188,7 +188,7 @@ class InventoryModule(BaseInventoryPlugin):
         }
         for name, value in common.items():
             self.inventory.set_variable("certbound", name, value)
-        for group in (_AUTHORITY, _WORKLOADS, TOKEN_SERVICE, *topology.services):
+        for group in (_AUTHORITY, _WORKLOADS, TOKEN_SERVICE, *topology.workloads):
             self.inventory.add_group(group_of(group))
             self.inventory.add_child("certbound", group_of(group))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .model import TOKEN_SERVICE, Service, Topology
+from .model import TOKEN_SERVICE, Gateway, Service, Topology
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,21 +17,21 @@ def port_of(topology: Topology, name: str) -> int:
     """Return the port that `name` listens on, on each of its hosts."""
     if name == TOKEN_SERVICE:
         return topology.token_port
-    return topology.services[name].port
+    return topology.workloads[name].port
 
 
-def url_of(topology: Topology, service: Service) -> str:
-    """Return where callers find a service: on several hosts, by its own name."""
-    if len(service.hosts) > 1:
-        name = f"{service.name}.{topology.dns_domain}"
+def url_of(topology: Topology, called: Service | Gateway) -> str:
+    """Return where callers find a workload: on several hosts, by its own name."""
+    if len(called.hosts) > 1:
+        name = f"{called.name}.{topology.dns_domain}"
     else:
-        name = topology.hosts[service.hosts[0]].dns
-    return f"https://{name}:{service.port}{service.resource}"
+        name = topology.hosts[called.hosts[0]].dns
+    return f"https://{name}:{called.port}{called.resource}"
 
 
-def url_on(topology: Topology, service: Service, host: str) -> str:
+def url_on(topology: Topology, called: Service | Gateway, host: str) -> str:
     """Return where one instance is found, by the name of its host."""
-    return f"https://{topology.hosts[host].dns}:{service.port}{service.resource}"
+    return f"https://{topology.hosts[host].dns}:{called.port}{called.resource}"
 
 
 def origins(topology: Topology, name: str, host: str) -> list[str]:

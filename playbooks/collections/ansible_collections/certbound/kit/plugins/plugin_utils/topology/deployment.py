@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .addresses import port_of, token_service, url_of, url_on
 from .instances import instance_id, instances_on
-from .model import TOKEN_SERVICE, Service, Topology
+from .model import TOKEN_SERVICE, Gateway, Service, Topology
 
 if TYPE_CHECKING:
     from .places import Places
@@ -33,6 +33,10 @@ def deployment(topology: Topology, places: Places) -> Json:
             name: _service(topology, places, service)
             for name, service in topology.services.items()
         },
+        "gateways": {
+            name: _gateway(topology, places, gateway)
+            for name, gateway in topology.gateways.items()
+        },
         "instances": [
             _instance(topology, places, name, host)
             for host in topology.hosts
@@ -45,11 +49,8 @@ def deployment(topology: Topology, places: Places) -> Json:
 
 
 def _service(topology: Topology, places: Places, service: Service) -> Json:
-    return _party(topology, places, service.name, service.hosts[0]) | {
-        "url": url_of(topology, service),
-        "audience": service.audience,
+    return _called(topology, places, service) | {
         "scopes": list(service.scopes),
-        "client_id": service.name,
         "calls": [
             {"service": callee, "scopes": list(scopes)}
             for callee, scopes in service.calls.items()
@@ -57,11 +58,32 @@ def _service(topology: Topology, places: Places, service: Service) -> Json:
     }
 
 
+def _gateway(topology: Topology, places: Places, gateway: Gateway) -> Json:
+    return _called(topology, places, gateway) | {
+        "routes": {
+            prefix: {
+                "service": route.service,
+                "scopes": list(route.scopes),
+                "optional_scopes": list(route.optional_scopes),
+            }
+            for prefix, route in gateway.routes.items()
+        }
+    }
+
+
+def _called(topology: Topology, places: Places, called: Service | Gateway) -> Json:
+    return _party(topology, places, called.name, called.hosts[0]) | {
+        "url": url_of(topology, called),
+        "audience": called.audience,
+        "client_id": called.name,
+    }
+
+
 def _instance(topology: Topology, places: Places, name: str, host: str) -> Json:
     party = _party(topology, places, name, host)
     party |= {"service": name, "instance": instance_id(name, host)}
-    if name in topology.services:
-        party["url"] = url_on(topology, topology.services[name], host)
+    if name in topology.workloads:
+        party["url"] = url_on(topology, topology.workloads[name], host)
     return party
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from pathlib import Path
 
 KeyPath = tuple[str | int, ...]
@@ -41,6 +42,21 @@ class Document:
         )
         line = f":{self.lines[known]}" if known else ""
         return TopologyError(f"{self.path}{line}: {dotted(key)}: {message}")
+
+    def check_declared(
+        self, key: KeyPath, name: str, *, kind: str, known: Collection[str]
+    ) -> None:
+        """Refuse the name at `key` unless it is one of those `known`.
+
+        Raises:
+            TopologyError: nothing is declared by that name.
+        """
+        if name not in known:
+            raise self.refuse(
+                key,
+                f"{name!r} is no {kind} of this topology, "
+                f"expected one of {', '.join(sorted(known)) or 'none'}",
+            )
 
 
 def dotted(key: KeyPath) -> str:

@@ -28,7 +28,7 @@ def accounts(topology: Topology, host: str, places: Places) -> list[Json]:
 def instances_on(topology: Topology, host: str) -> list[str]:
     """Return what runs on `host` by name, the token service first."""
     names = [TOKEN_SERVICE] if host in topology.token_hosts else []
-    return names + [s.name for s in topology.services.values() if host in s.hosts]
+    return names + [w.name for w in topology.workloads.values() if host in w.hosts]
 
 
 def instance_id(name: str, host: str) -> str:

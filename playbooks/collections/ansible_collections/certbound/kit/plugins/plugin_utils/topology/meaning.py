@@ -12,7 +12,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from . import consistency
-from .model import TOKEN_SERVICE, Client, Host, Lifetimes, Service, Topology
+from .model import (
+    TOKEN_SERVICE,
+    Client,
+    Gateway,
+    Host,
+    Lifetimes,
+    Route,
+    Service,
+    Topology,
+)
 
 if TYPE_CHECKING:
     from .document import Document
@@ -66,6 +75,10 @@ def _topology(data: dict[str, Any]) -> Topology:
             name: _service(name, service, dns_domain)
             for name, service in data["services"].items()
         },
+        gateways={
+            name: _gateway(name, gateway, dns_domain)
+            for name, gateway in data.get("gateways", {}).items()
+        },
         clients={
             name: _client(name, client, lifetimes)
             for name, client in data.get("clients", {}).items()
@@ -106,6 +119,23 @@ def _service(name: str, service: dict[str, Any], dns_domain: str) -> Service:
         delegates={
             scope: _calls(calls)
             for scope, calls in service.get("delegates", {}).items()
+        },
+    )
+
+
+def _gateway(name: str, gateway: dict[str, Any], dns_domain: str) -> Gateway:
+    return Gateway(
+        name=name,
+        hosts=tuple(gateway["hosts"]),
+        port=gateway["port"],
+        audience=gateway.get("audience", f"https://{name}.{dns_domain}"),
+        routes={
+            prefix: Route(
+                service=route["service"],
+                scopes=tuple(route["scopes"]),
+                optional_scopes=tuple(route.get("optional_scopes", ())),
+            )
+            for prefix, route in gateway["routes"].items()
         },
     )
 

@@ -53,19 +53,81 @@ class Host:
 
 
 @dataclass(frozen=True)
-class Service:
-    """A resource service."""
+class Workload:
+    """What others may call, on each of its hosts."""
 
     name: str
     hosts: tuple[str, ...]
     port: int
+    audience: str
+
+
+@dataclass(frozen=True)
+class Service(Workload):
+    """A resource service."""
+
     app: str
     resource: str
     scopes: tuple[str, ...]
     calls: Calls
-    audience: str
     bearer_clients: tuple[str, ...]  # clients whose unbound tokens it takes
     delegates: Mapping[str, Calls]  # own scope -> what it may do for its holder
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where a gateway leads to, and with what."""
+
+    service: str
+    scopes: tuple[str, ...]  # what a caller must have
+    optional_scopes: tuple[str, ...]  # asked for as well, if he has them
+
+    @property
+    def all_scopes(self) -> tuple[str, ...]:
+        """What may be asked for at the service."""
+        return tuple(dict.fromkeys(self.scopes + self.optional_scopes))
+
+
+@dataclass(frozen=True)
+class Gateway(Workload):
+    """A gateway at the edge: it takes tokens for itself, and calls with its own."""
+
+    routes: Mapping[str, Route]  # by the prefix of the path
+
+    @property
+    def resource(self) -> str:
+        """The path that all of its routes begin with: none."""
+        return ""
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """What callers may have: the scopes of the services behind it."""
+        return tuple(
+            dict.fromkeys(
+                scope for route in self.routes.values() for scope in route.all_scopes
+            )
+        )
+
+    @property
+    def calls(self) -> Calls:
+        """The services behind it, with the scopes of all routes to them."""
+        calls: dict[str, tuple[str, ...]] = {}
+        for route in self.routes.values():
+            known = calls.get(route.service, ())
+            calls[route.service] = tuple(dict.fromkeys(known + route.all_scopes))
+        return calls
+
+    @property
+    def delegates(self) -> Mapping[str, Calls]:
+        """For a caller: at the services behind it, the scope that he brought."""
+        return {
+            scope: {
+                service: (scope,)
+                for service, offered in self.calls.items()
+                if scope in offered
+            }
+            for scope in self.scopes
+        }
 
 
 @dataclass(frozen=True)
@@ -94,14 +156,20 @@ class Topology:
     token_port: int
     issuer: str
     services: Mapping[str, Service]
+    gateways: Mapping[str, Gateway]
     clients: Mapping[str, Client]
     drill: Mapping[str, str] | None
 
-    def spiffe_id(self, service: str) -> str:
-        """Return the SPIFFE ID of a service or of the token service."""
-        path = service if service == TOKEN_SERVICE else f"service/{service}"
+    @property
+    def workloads(self) -> Mapping[str, Service | Gateway]:
+        """Everything that a token may be for."""
+        return {**self.services, **self.gateways}
+
+    def spiffe_id(self, name: str) -> str:
+        """Return the SPIFFE ID of a workload or of the token service."""
+        path = name if name == TOKEN_SERVICE else f"service/{name}"
         return f"spiffe://{self.trust_domain}/{path}"
 
-    def dns_names(self, service: str, host: str) -> list[str]:
-        """Return the DNS names of one instance: the service's and its host's."""
-        return [f"{service}.{self.dns_domain}", self.hosts[host].dns]
+    def dns_names(self, name: str, host: str) -> list[str]:
+        """Return the DNS names of one instance: its own and its host's."""
+        return [f"{name}.{self.dns_domain}", self.hosts[host].dns]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .addresses import origins, port_of, token_service, url_of
 from .instances import instance_id, instances_on
-from .model import TOKEN_SERVICE, Calls, Service, Topology
+from .model import TOKEN_SERVICE, Gateway, Service, Topology
 from .registrations import token_clients
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ def process_document(topology: Topology, name: str, host: str, places: Places) -
     }
     if name == TOKEN_SERVICE:
         return common | _of_token_service(topology, host)
+    if name in topology.gateways:
+        return common | _of_gateway(topology, topology.gateways[name], host)
     return common | _of_service(topology, topology.services[name], host)
 
 
@@ -74,20 +76,55 @@ def _of_service(topology: Topology, service: Service, host: str) -> Json:
             "bearer_clients": list(service.bearer_clients),
             "origins": origins(topology, service.name, host),
         },
-        "calls": _callees(topology, service.calls),
+        "calls": {
+            callee: _callee(topology, callee) | {"scopes": list(scopes)}
+            for callee, scopes in service.calls.items()
+        },
+        "trusted_hops": _hops(topology, service),
     }
 
 
-def _callees(topology: Topology, calls: Calls) -> Json:
+def _of_gateway(topology: Topology, gateway: Gateway, host: str) -> Json:
     return {
-        callee: {
-            "url": url_of(topology, topology.services[callee]),
-            "spiffe_id": topology.spiffe_id(callee),
-            "audience": topology.services[callee].audience,
-            "scopes": list(scopes),
-        }
-        for callee, scopes in calls.items()
+        "kind": "gateway",
+        "client_id": gateway.name,
+        "audience": gateway.audience,
+        "token_service": {
+            **token_service(topology),
+            "introspection_endpoint": f"{topology.issuer}/introspect",
+        },
+        "routes": {
+            prefix: _callee(topology, route.service)
+            | {
+                "scopes": list(route.scopes),
+                "optional_scopes": list(route.optional_scopes),
+            }
+            for prefix, route in gateway.routes.items()
+        },
+        "origins": origins(topology, gateway.name, host),
     }
+
+
+def _callee(topology: Topology, name: str) -> Json:
+    called = topology.workloads[name]
+    return {
+        "url": url_of(topology, called),
+        "spiffe_id": topology.spiffe_id(name),
+        "audience": called.audience,
+    }
+
+
+def _hops(topology: Topology, service: Service) -> list[Json]:
+    """Return who may say for others that they call: the gateways that lead here."""
+    return [
+        {
+            "form": "client-cert",
+            "spiffe_id": topology.spiffe_id(gateway.name),
+            "binding": "hop",
+        }
+        for gateway in topology.gateways.values()
+        if service.name in gateway.calls
+    ]
 
 
 def _replicas(topology: Topology, host: str) -> Json:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .model import Calls, Service, Topology, seconds
+from .model import Calls, Gateway, Service, Topology, seconds
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -16,19 +16,19 @@ Json = dict[str, Any]
 
 
 def token_clients(topology: Topology) -> Json:
-    """Return the token service's clients: one a service, then the registered ones.
+    """Return the token service's clients: one a workload, then the registered ones.
 
     A service that calls nobody is registered too: it is refused a token for a reason
     of its own (no such audience), and not for being unknown.
     """
-    own = {
+    workloads = {
         name: _client(
-            topology, name, service.calls, topology.lifetimes.token, "certificate"
+            topology, name, own.calls, topology.lifetimes.token, "certificate"
         )
-        | {"audience": service.audience, "delegates": _delegates(topology, service)}
-        for name, service in topology.services.items()
+        | {"audience": own.audience, "delegates": _delegates(topology, own)}
+        for name, own in topology.workloads.items()
     }
-    return own | {
+    return workloads | {
         name: _client(topology, c.service, c.calls, c.lifetime, c.binding)
         | {"format": c.format}
         for name, c in topology.clients.items()
@@ -43,22 +43,22 @@ def _client(
         "binding": binding,
         "lifetime": seconds(lifetime),
         "audiences": {
-            topology.services[callee].audience: list(scopes)
+            topology.workloads[callee].audience: list(scopes)
             for callee, scopes in calls.items()
         },
     }
 
 
-def _delegates(topology: Topology, service: Service) -> Json:
-    """Return what `service` may get elsewhere for a caller, by the caller's scope.
+def _delegates(topology: Topology, own: Service | Gateway) -> Json:
+    """Return what a workload may get elsewhere for a caller, by the caller's scope.
 
-    Unless the topology narrows it, whoever may call the service lets it do in his name
+    Unless the topology narrows it, whoever may call a service lets it do in his name
     what it may do in its own.
     """
     return {
         scope: {
-            topology.services[callee].audience: list(scopes)
-            for callee, scopes in service.delegates.get(scope, service.calls).items()
+            topology.workloads[callee].audience: list(scopes)
+            for callee, scopes in own.delegates.get(scope, own.calls).items()
         }
-        for scope in service.scopes
+        for scope in own.scopes
     }
