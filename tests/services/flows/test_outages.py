@@ -50,12 +50,35 @@ class Counts:
 
     served: int = 0
     failed: dict[str, int] = field(default_factory=dict)  # honest ones, by the answer
+    stopped: int = 0  # not let through, as it should be
     wrong: list[str] = field(default_factory=list)  # let through, and should not be
 
     @property
     def failures(self) -> int:
         """All honest requests that were not served."""
         return sum(self.failed.values())
+
+    def honest(self, what: str, answer: str) -> None:
+        """Count a request that should be served."""
+        if answer == "200":
+            self.served += 1
+        else:
+            answer = f"{what}: {answer}"
+            self.failed[answer] = self.failed.get(answer, 0) + 1
+
+    def dishonest(self, what: str, answer: str) -> None:
+        """Count a request that should not be."""
+        if answer == "200":
+            self.wrong.append(what)
+        else:
+            self.stopped += 1
+
+    def __str__(self) -> str:
+        """Return the counts as a line of a table."""
+        return (
+            f"{self.served:3} served, {self.failures:3} failed, {self.stopped:3} "
+            f"stopped, {len(self.wrong)} wrongly accepted   {self.failed or ''}"
+        )
 
 
 class Caller:
@@ -82,23 +105,21 @@ class Caller:
     async def round(self, counts: Counts) -> None:
         """Ask once as it should be, and three times as it should not."""
         fresh = await self._issued()
-        _count(counts, "a token", "200" if fresh else self._last)
+        counts.honest("a token", "200" if fresh else self._last)
         self._token = fresh or self._token
         assert self._token
         assert self._void
         headers = await self._open(self._token)
-        _count(counts, "a call", self._last)
+        counts.honest("a call", self._last)
         # A proof whose first use may have been lost on the way is not known to be used.
         if self._last == "200":
             self._sent.append(headers)
         used = [*self._sent[:1], *self._sent[-1:]]
         for theft in (*used, {"Authorization": f"Bearer {self._token}"}):
             await self._ask(theft)
-            if self._last == "200":
-                counts.wrong.append("replayed or stolen")
+            counts.dishonest("replayed or stolen", self._last)
         await self._open(self._void)
-        if self._last == "200":
-            counts.wrong.append("revoked")
+        counts.dishonest("revoked", self._last)
 
     async def _issued(self) -> str | None:
         form = request(client_id="dpop")
@@ -149,14 +170,6 @@ class Caller:
             return False
         self._nonces[origin] = nonce
         return "use_dpop_nonce" in answer.text
-
-
-def _count(counts: Counts, what: str, answer: str) -> None:
-    if answer == "200":
-        counts.served += 1
-    else:
-        answer = f"{what}: {answer}"
-        counts.failed[answer] = counts.failed.get(answer, 0) + 1
 
 
 @dataclass
@@ -304,7 +317,7 @@ async def _outages(running: Fleet, redis: RedisServer) -> dict[str, Counts]:
 
 @pytest.mark.rollout
 def test_outages_cost_requests_and_let_nothing_through(
-    mesh: Mesh, tmp_path: Path
+    mesh: Mesh, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A killed replica costs what was on its connections; a killed store, all of it."""
 
@@ -317,10 +330,15 @@ def test_outages_cost_requests_and_let_nothing_through(
                 return await _outages(running, redis)
 
     counts = asyncio.run(work())
+    with capsys.disabled():
+        for phase, found in counts.items():
+            print(f"\n{phase:18} {found}", end="")  # noqa: T201 - the counts are asked for
     all_of_them = 2 * CALLERS * ROUNDS  # honest ones: a token and a call each round
     for phase, found in counts.items():
         assert not found.wrong, phase
         assert found.served + found.failures == all_of_them, phase
+        # Four others each round: two replays, a stolen token, a revoked one.
+        assert found.stopped == 2 * all_of_them, phase
     for phase in ("whole", "one of each", "healed"):
         assert counts[phase].failed == {}, phase
     # At most the requests that were under way, and one on each connection kept.
