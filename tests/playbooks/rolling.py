@@ -21,7 +21,7 @@ from ansible_collections.certbound.kit.plugins.module_utils.supervisor import (
 )
 
 PROJECT = Path(__file__).parents[2]
-SAMPLE_PORTS = (8440, 8441, 8442, 8443)
+SAMPLE_PORTS = (8440, 8441, 8442, 8443, 8444)
 INVENTORY = {
     "../topology.yml": "topology.yml",
     "../../certs": "certs",
@@ -35,7 +35,7 @@ FOURTH = """\
     resource: /stock
     scopes: [invoices.read]
 
-# Registrations"""
+# A gateway takes"""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Rolling:
     """A directory to roll out into, and a topology of its own."""
 
     base: Path
-    ports: list[int] = field(default_factory=lambda: free_ports(5))
+    ports: list[int] = field(default_factory=lambda: free_ports(6))
 
     def __post_init__(self) -> None:
         """Write the sample topology, on other ports, and an inventory of it."""
@@ -98,8 +98,8 @@ class Rolling:
     def add_fourth(self) -> None:
         """Add a service that nobody calls yet."""
         text = self.topology.read_text()
-        fourth = FOURTH.format(port=self.ports[4])
-        self.topology.write_text(text.replace("\n# Registrations", "\n" + fourth, 1))
+        fourth = FOURTH.format(port=self.ports[5])
+        self.topology.write_text(text.replace("\n# A gateway takes", "\n" + fourth, 1))
 
     def play(self, playbook: str, *arguments: str) -> Run:
         """Run a playbook of the project, as `make` does."""

@@ -21,7 +21,7 @@ from tests.playbooks.rolling import Rolling, Run
 
 pytestmark = pytest.mark.rollout
 
-SERVICES = {"token-service", "storefront", "orders", "stock"}
+SERVICES = {"token-service", "storefront", "orders", "stock", "edge"}
 IDENTITIES = {f"{name}@localhost" for name in SERVICES}
 
 
@@ -129,7 +129,8 @@ def test_deployment_is_described(rolling: Rolling, first: Day) -> None:
     """The description for machines is there, and its paths lead to files."""
     path = rolling.root / "deployment.json"
     description = json.loads(path.read_text())
-    assert set(description["services"]) == SERVICES - {"token-service"}
+    assert set(description["services"]) == SERVICES - {"token-service", "edge"}
+    assert set(description["gateways"]) == {"edge"}
     for service in description["services"].values():
         assert Path(service["certificate"]).exists()
         assert Path(service["private_key"]).exists()
