@@ -1,10 +1,13 @@
 """One line of the ledger, as the one who writes it states it.
 
-`signing` makes them, `ledger` chains and keeps them, `report` shows them.
+`signing` and `withdrawal` make them, `ledger` chains and keeps them, `report` shows
+them.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Event(StrEnum):
@@ -12,6 +15,25 @@ class Event(StrEnum):
 
     PLANNED = "planned"
     ISSUED = "issued"
+    SUPERSEDED = "superseded"  # its identity was given a newer one
+    REVOKED = "revoked"
+
+
+class Reason(StrEnum):
+    """Why a certificate is revoked (RFC 5280, section 5.3.1, by its names there).
+
+    Two are missing: certificateHold, because what is revoked here stays revoked, and
+    removeFromCRL, which only ends a hold.
+    """
+
+    UNSPECIFIED = "unspecified"
+    KEY_COMPROMISE = "keyCompromise"
+    CA_COMPROMISE = "cACompromise"
+    AFFILIATION_CHANGED = "affiliationChanged"
+    SUPERSEDED = "superseded"
+    CESSATION_OF_OPERATION = "cessationOfOperation"
+    PRIVILEGE_WITHDRAWN = "privilegeWithdrawn"
+    AA_COMPROMISE = "aACompromise"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +42,9 @@ class Entry:
 
     Serials and hashes are lower-case hex, moments as `clock.to_text` writes them, the
     certificate is base64 of its DER form and there only once it is issued. The issuer
-    is a name as RFC 4514 writes it: serials are unique within it.
+    is a name as RFC 4514 writes it: serials are unique within it. `authority` is the
+    key identifier of who signed, in hex, which tells the generations of a CA of one
+    name apart; the first release did not write it down.
     """
 
     event: Event
@@ -34,3 +58,15 @@ class Entry:
     not_before: str
     not_after: str
     certificate: str | None = None
+    reason: Reason | None = None  # only of what is revoked
+    authority: str | None = None
+
+
+class Revocation(NamedTuple):
+    """A revoked certificate, as a list of them needs it."""
+
+    sequence: int  # of the entry that says so
+    serial: int
+    at: datetime
+    reason: Reason
+    not_after: datetime

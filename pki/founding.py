@@ -18,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pki import clock, keys, profiles
+from pki.database import create_ledger
 from pki.identity import trust_domain_uri
 from pki.inspection import (
     KeyLostError,
@@ -30,7 +31,7 @@ from pki.inspection import (
     recorded,
 )
 from pki.layout import Layout
-from pki.ledger import Ledger, create_ledger, open_ledger
+from pki.ledger import Ledger, open_ledger
 from pki.policy import Policy
 from pki.request import spki_sha256
 from pki.signing import Holder, place_order, sign_and_record

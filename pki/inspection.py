@@ -11,10 +11,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from pki import keys, profiles
+from pki.database import is_missing
 from pki.errors import PkiError
 from pki.identity import trust_domain_uri
 from pki.layout import Layout
-from pki.ledger import Ledger, is_missing, open_ledger
+from pki.ledger import Ledger, open_ledger
 from pki.policy import Policy
 
 

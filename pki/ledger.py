@@ -2,17 +2,17 @@
 
 Two entries a certificate: `planned`, durable before the CA's key is used, and
 `issued`, which holds the certificate and is durable before its bytes leave. So each
-serial the key may ever have signed is known, whatever was killed when. `founding` and
-`authority` write; `python -m pki ledger` reads.
+serial the key may ever have signed is known, whatever was killed when. Two more may
+follow: `superseded` and `revoked`. What a certificate's status is, is said here and
+nowhere else. `signing` and `withdrawal` write; `python -m pki ledger` reads.
 
 Each entry's hash covers its own columns and the hash before it, so `verify` finds an
 entry that was changed, removed, moved or put in between. What that does not prove: a
 history rewritten *as a whole* by someone who may write the file verifies. Against that
-the newest hash has to be kept elsewhere; `verify` returns it.
+stand the heads that `witness` compares with.
 """
 
 import hashlib
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,44 +20,13 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 
-from pki import clock
+from pki import clock, database
 from pki.canonical import canonical_json
-from pki.entry import Entry, Event
-from pki.errors import PkiError
+from pki.database import LedgerError
+from pki.entry import Entry, Event, Reason, Revocation
+from pki.published import Published
 
-_VERSION = 1
 _BEGINNING = "0" * 64  # stands for the entry before the first
-_SCHEMA = """
-CREATE TABLE entry (
-    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
-    event TEXT NOT NULL,
-    recorded_at TEXT NOT NULL,
-    run_id TEXT NOT NULL,
-    issuer TEXT NOT NULL,
-    serial TEXT NOT NULL,
-    identity TEXT NOT NULL,
-    spiffe_id TEXT NOT NULL,
-    spki_sha256 TEXT NOT NULL,
-    not_before TEXT NOT NULL,
-    not_after TEXT NOT NULL,
-    certificate TEXT,
-    previous TEXT NOT NULL,
-    hash TEXT NOT NULL UNIQUE,
-    UNIQUE (issuer, serial, event)
-);
-CREATE INDEX entry_by_key ON entry (spki_sha256);
-CREATE INDEX entry_by_identity ON entry (identity, event);
-CREATE TRIGGER entry_is_never_changed BEFORE UPDATE ON entry
-    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-CREATE TRIGGER entry_is_never_removed BEFORE DELETE ON entry
-    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-"""
-
-
-class LedgerError(PkiError):
-    """The ledger cannot be used."""
-
-    code = "ledger_unusable"
 
 
 class BrokenLedgerError(LedgerError):
@@ -82,6 +51,7 @@ class VerifiedLedger:
 
 
 _STATED = tuple(field.name for field in fields(Entry))
+_LATER = {"reason", "authority"}  # columns that old entries were hashed without
 _COLUMNS = ("sequence", *_STATED, "previous", "hash")
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM entry"  # noqa: S608 - our own names
 _INSERT = (
@@ -95,6 +65,7 @@ class Ledger:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self.published = Published(connection)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -113,10 +84,7 @@ class Ledger:
         Raises:
             SerialTakenError: the issuer has this event for this serial already.
         """
-        newest = self._connection.execute(
-            "SELECT sequence, hash FROM entry ORDER BY sequence DESC LIMIT 1"
-        ).fetchone()
-        sequence, previous = newest or (0, _BEGINNING)
+        sequence, previous = self.newest()
         columns = {"sequence": sequence + 1, "previous": previous}
         columns |= {name: getattr(entry, name) for name in _STATED}
         columns["hash"] = _hash(columns)
@@ -147,15 +115,70 @@ class Ledger:
         self, identity: str, *, spki_sha256: str | None = None
     ) -> Entry | None:
         """Return the last certificate of `identity`, for the given key if one is."""
-        return next(
-            self._entries(
-                "WHERE event = ? AND identity = ?"
-                " AND spki_sha256 = ifnull(?, spki_sha256)"
-                " ORDER BY sequence DESC LIMIT 1",
-                [Event.ISSUED, identity, spki_sha256],
-            ),
-            None,
+        if spki_sha256 is None:
+            chosen, values = "identity = ?", [identity]
+        else:
+            # A + keeps SQLite from an index: a key has few entries, an identity many.
+            chosen, values = (
+                "spki_sha256 = ? AND +identity = ?",
+                [spki_sha256, identity],
+            )
+        return self._first(
+            f"{chosen} AND event = ? ORDER BY sequence DESC", [*values, Event.ISSUED]
         )
+
+    def find(self, event: Event, *, issuer: str, serial: str) -> Entry | None:
+        """Return what the ledger has on this event of a certificate, if anything."""
+        return self._first(
+            "issuer = ? AND serial = ? AND event = ?", [issuer, serial, event]
+        )
+
+    def is_revoked_key(self, spki_sha256: str) -> bool:
+        """Return whether a certificate for this key was ever revoked."""
+        chosen = "spki_sha256 = ? AND event = ?"
+        return self._first(chosen, [spki_sha256, Event.REVOKED]) is not None
+
+    def issued(self, *, after: datetime, identity: str | None = None) -> list[Entry]:
+        """Return all certificates that end after a moment, revoked ones included."""
+        ends = clock.to_text(after)
+        if identity is None:
+            clause, values = "event = ? AND not_after > ?", [Event.ISSUED, ends]
+        else:
+            clause = "identity = ? AND event = ? AND +not_after > ?"
+            values = [identity, Event.ISSUED, ends]
+        return list(self._entries(f"WHERE {clause} ORDER BY sequence", values))
+
+    def revocations(self, authority: str, *, ending: datetime) -> list[Revocation]:
+        """Return what an authority revoked and what ends at `ending` or later."""
+        return [
+            Revocation(
+                row[0],
+                int(row[1], 16),
+                clock.from_text(row[2]),
+                Reason(row[3]),
+                clock.from_text(row[4]),
+            )
+            for row in self._connection.execute(
+                "SELECT sequence, serial, recorded_at, reason, not_after FROM entry"
+                " WHERE event = ? AND not_after >= ? AND authority = ?"
+                " ORDER BY sequence",
+                [Event.REVOKED, clock.to_text(ending), authority],
+            )
+        ]
+
+    def newest(self) -> tuple[int, str]:
+        """Return number and hash of the last entry, 0 and zeros if there is none."""
+        row = self._connection.execute(
+            "SELECT sequence, hash FROM entry ORDER BY sequence DESC LIMIT 1"
+        ).fetchone()
+        return row or (0, _BEGINNING)
+
+    def hash_of(self, sequence: int) -> str | None:
+        """Return the hash of an entry, None if there is none of this number."""
+        row = self._connection.execute(
+            "SELECT hash FROM entry WHERE sequence = ?", [sequence]
+        ).fetchone()
+        return row[0] if row else None
 
     def entries(self) -> Iterator[Entry]:
         """Yield every entry, oldest first, without checking the chain."""
@@ -198,35 +221,17 @@ class Ledger:
             raise BrokenLedgerError(f"entries after {count} are missing")
         return VerifiedLedger(count, issued, previous)
 
-    def _entries(self, clause: str, values: list[str | None]) -> Iterator[Entry]:
+    def _first(self, clause: str, values: list[str]) -> Entry | None:
+        return next(self._entries(f"WHERE {clause} LIMIT 1", values), None)
+
+    def _entries(self, clause: str, values: list[str]) -> Iterator[Entry]:
         for row in self._connection.execute(f"{_SELECT} {clause}", values):
             columns = dict(zip(_COLUMNS, row, strict=True))
             stated = {name: columns[name] for name in _STATED}
-            yield Entry(**{**stated, "event": Event(columns["event"])})
-
-
-def create_ledger(path: Path) -> None:
-    """Make an empty ledger at `path`, for its owner's eyes only, if there is none."""
-    # SQLite gives its side files the mode of the database, so that one decides.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    with _connected(path) as connection:
-        connection.execute("PRAGMA journal_mode = WAL")
-        if _version(connection) == 0:
-            connection.executescript(
-                f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;"
-            )
-
-
-def is_missing(path: Path) -> bool:
-    """Return whether there is no ledger at `path`, or one whose making was cut off.
-
-    Raises:
-        LedgerError: there is something else.
-    """
-    if not path.exists():
-        return True
-    with _connected(path) as connection:
-        return _version(connection) == 0
+            stated["event"] = Event(columns["event"])
+            reason = columns["reason"]
+            stated["reason"] = None if reason is None else Reason(reason)
+            yield Entry(**stated)
 
 
 @contextmanager
@@ -236,37 +241,29 @@ def open_ledger(path: Path) -> Iterator[Ledger]:
     Raises:
         LedgerError: there is none, it is no ledger, or of an unknown version.
     """
-    if not path.exists():
-        raise LedgerError(f"there is no ledger at {path}")
-    with _connected(path) as connection:
-        if _version(connection) != _VERSION:
-            raise LedgerError(
-                f"{path} has ledger version {_version(connection)}, "
-                f"only {_VERSION} is known"
-            )
+    with database.writing(path) as connection:
         yield Ledger(connection)
 
 
 @contextmanager
-def _connected(path: Path) -> Iterator[sqlite3.Connection]:
-    connection = sqlite3.connect(path, isolation_level=None, timeout=30)
-    try:
-        # WAL with FULL: a commit that has returned survives a power cut.
-        connection.execute("PRAGMA synchronous = FULL")
-        yield connection
-    except sqlite3.DatabaseError as error:
-        raise LedgerError(f"{path} cannot be used as a ledger: {error}") from error
-    finally:
-        connection.close()
+def read_ledger(path: Path) -> Iterator[Ledger]:
+    """Open the ledger at `path` to read in it alone, one moment's state throughout.
 
-
-def _version(connection: sqlite3.Connection) -> int:
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    return version
+    Raises:
+        LedgerError: there is none, it is no ledger, or not of the present version.
+    """
+    with database.reading(path) as connection:
+        connection.execute("BEGIN")
+        yield Ledger(connection)
 
 
 def _hash(columns: dict[str, object]) -> str:
+    stated = {
+        name: value
+        for name, value in columns.items()
+        if value is not None or name not in _LATER
+    }
     try:
-        return hashlib.sha256(canonical_json(columns)).hexdigest()
+        return hashlib.sha256(canonical_json(stated)).hexdigest()
     except TypeError:  # a column turned into bytes: no entry of ours has that hash
         return ""

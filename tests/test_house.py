@@ -17,7 +17,9 @@ PROJECT = Path(__file__).parent.parent
 # From the ground up. A room is a module or a folder; the longest name that fits counts.
 FLOORS = [
     {"pki.errors", "pki.clock", "pki.canonical", "pki.entry"},
-    {"pki.identity", "pki.ledger", "pki.storage", "pki.passphrase"},
+    {"pki.database", "pki.identity", "pki.storage", "pki.passphrase"},
+    {"pki.published"},
+    {"pki.ledger"},
     {
         "pki.keys",
         "pki.layout",
@@ -60,7 +62,9 @@ SIGNS = {"pki.authority", "pki.keys", "pki.ledger", "pki.profiles", "services.to
 MAY_IMPORT = {
     "socket": {"services.probe", "services.wire.manager", "services.wire.server"},
     "sqlite3": {
+        "pki.database",
         "pki.ledger",
+        "pki.published",
         "services.state.database",
         "services.state.sqlite",
     },

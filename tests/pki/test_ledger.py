@@ -3,22 +3,24 @@
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
+from datetime import timedelta
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from pki import clock
 from pki import ledger as ledger_module
-from pki.entry import Entry, Event
+from pki.canonical import canonical_json
+from pki.database import LedgerError, create_ledger, is_missing
+from pki.entry import Entry, Event, Reason
 from pki.ledger import (
     BrokenLedgerError,
-    LedgerError,
     SerialTakenError,
     VerifiedLedger,
-    create_ledger,
-    is_missing,
     open_ledger,
+    read_ledger,
 )
 from tests.pki.builders import NOW
 
@@ -39,6 +41,11 @@ PLANNED = Entry(
 def issued(planned: Entry) -> Entry:
     """Return the entry that follows a plan."""
     return replace(planned, event=Event.ISSUED, certificate="MII=")
+
+
+def revoked(planned: Entry, reason: Reason = Reason.KEY_COMPROMISE) -> Entry:
+    """Return the entry that ends the use of a certificate."""
+    return replace(planned, event=Event.REVOKED, reason=reason)
 
 
 @pytest.fixture
@@ -118,6 +125,8 @@ COLUMNS = [
     "certificate",
     "hash",
     "previous",
+    "reason",
+    "authority",
 ]
 
 
@@ -187,7 +196,7 @@ def test_insertion_is_found(path: Path) -> None:
         connection.execute(
             "INSERT INTO entry SELECT 7, event, recorded_at, run_id, issuer, '9', "
             "identity, spiffe_id, spki_sha256, not_before, not_after, certificate, "
-            "hash, 'f' FROM entry WHERE sequence = 6"
+            "hash, 'f', reason, authority FROM entry WHERE sequence = 6"
         )
     with pytest.raises(BrokenLedgerError, match="entry 7"):
         verify(path)
@@ -203,6 +212,20 @@ def test_database_itself_is_append_only(path: Path, statement: str) -> None:
     with pytest.raises(sqlite3.IntegrityError, match="append-only"):
         connection.execute(statement)
     connection.close()
+
+
+@pytest.mark.parametrize("column", ["reason", "authority"])
+def test_value_taken_from_an_entry_is_found(path: Path, column: str) -> None:
+    """Columns that may be empty are covered by the hash where they are not."""
+    entry = replace(revoked(PLANNED), authority="aa")
+    with open_ledger(path) as ledger, ledger.transaction():
+        ledger.append(entry)
+    with tampering(path) as connection:
+        connection.execute(
+            f"UPDATE entry SET {column} = NULL WHERE sequence = 7"  # noqa: S608 - ours
+        )
+    with pytest.raises(BrokenLedgerError, match="entry 7 was changed"):
+        verify(path)
 
 
 @pytest.mark.parametrize("event", [Event.PLANNED, Event.ISSUED])
@@ -332,9 +355,9 @@ def test_creating_twice_keeps_the_entries(path: Path) -> None:
 def test_unknown_version_is_refused(path: Path) -> None:
     """A ledger of a later release is not guessed at."""
     connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute("PRAGMA user_version = 3")
     connection.close()
-    with pytest.raises(LedgerError, match="version 2"), open_ledger(path):
+    with pytest.raises(LedgerError, match="version 3"), open_ledger(path):
         pass
 
 
@@ -344,3 +367,175 @@ def test_other_file_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"no database" * 100)
     with pytest.raises(LedgerError, match="cannot be used"), open_ledger(path):
         pass
+
+
+def test_certificate_is_revoked_once(path: Path) -> None:
+    """A second revocation of the same certificate has no place."""
+    with open_ledger(path) as ledger:
+        with ledger.transaction():
+            ledger.append(revoked(PLANNED))
+        with pytest.raises(SerialTakenError, match="revoked serial 1"):
+            ledger.append(revoked(PLANNED, Reason.SUPERSEDED))
+
+
+def test_key_of_a_revoked_certificate_is_known(path: Path) -> None:
+    """By its hash alone, whoever asks."""
+    with open_ledger(path) as ledger:
+        assert not ledger.is_revoked_key("11")
+        with ledger.transaction():
+            ledger.append(revoked(replace(PLANNED, spki_sha256="11")))
+        assert ledger.is_revoked_key("11")
+        assert not ledger.is_revoked_key("22")
+
+
+def test_revocations_of_one_authority_that_still_matter(path: Path) -> None:
+    """Those that ended before a moment, and those of others, are left out."""
+    ends = clock.from_text(PLANNED.not_after)
+    with open_ledger(path) as ledger:
+        with ledger.transaction():
+            ledger.append(replace(revoked(PLANNED), authority="aa", serial="1f"))
+            ledger.append(replace(revoked(PLANNED), authority="bb", serial="2"))
+        (found,) = ledger.revocations("aa", ending=ends)
+        assert (found.serial, found.reason) == (0x1F, Reason.KEY_COMPROMISE)
+        assert (found.at, found.not_after) == (NOW, ends)
+        assert not ledger.revocations("aa", ending=ends + timedelta(seconds=1))
+
+
+def test_certificates_in_use(path: Path) -> None:
+    """Those of all, or of one identity, that end after a moment."""
+    ends = clock.from_text(PLANNED.not_after)
+    before = ends - timedelta(seconds=1)
+    with open_ledger(path) as ledger:
+        assert [entry.serial for entry in ledger.issued(after=before)] == [
+            "1",
+            "2",
+            "3",
+        ]
+        assert not ledger.issued(after=ends)
+        mine = ledger.issued(after=before, identity=PLANNED.identity)
+        assert len(mine) == 3
+        assert not ledger.issued(after=before, identity="stock@localhost")
+
+
+def test_questions_asked_for_each_certificate_use_an_index(path: Path) -> None:
+    """A CA that has issued for years answers as fast as a new one."""
+    asked: list[str] = []
+    with open_ledger(path) as ledger:
+        ledger._connection.set_trace_callback(asked.append)
+        ledger.holder_of("11")
+        ledger.newest_issued("orders@localhost")
+        ledger.newest_issued("orders@localhost", spki_sha256="11")
+        ledger.is_revoked_key("11")
+        ledger.find(Event.ISSUED, issuer=PLANNED.issuer, serial="1")
+        ledger.revocations("aa", ending=NOW)
+        ledger.issued(after=NOW)
+        ledger._connection.set_trace_callback(None)
+        plans = [
+            ledger._connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
+            for statement in asked
+        ]
+    assert len(plans) == 7
+    steps = [[line[-1] for line in plan] for plan in plans]
+    for step in (line for lines in steps for line in lines):
+        assert step.startswith("SEARCH entry USING") or "ORDER BY" in step
+    assert "entry_by_key" in steps[2][0]
+
+
+def by_the_first_release(path: Path) -> None:
+    """Write a ledger of one certificate, as the code of version 1 did."""
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.executescript(FIRST_SCHEMA + "PRAGMA user_version = 1;")
+    previous = "0" * 64
+    for sequence, entry in enumerate((PLANNED, issued(PLANNED)), start=1):
+        stated = asdict(entry)
+        del stated["reason"], stated["authority"]
+        columns = {"sequence": sequence, **stated, "previous": previous}
+        previous = columns["hash"] = sha256(canonical_json(columns)).hexdigest()
+        connection.execute(
+            f"INSERT INTO entry ({', '.join(columns)})"  # noqa: S608 - ours
+            f" VALUES ({', '.join('?' * len(columns))})",
+            list(columns.values()),
+        )
+    connection.commit()
+    connection.close()
+
+
+FIRST_SCHEMA = """
+CREATE TABLE entry (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    event TEXT NOT NULL,
+    recorded_at TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    issuer TEXT NOT NULL,
+    serial TEXT NOT NULL,
+    identity TEXT NOT NULL,
+    spiffe_id TEXT NOT NULL,
+    spki_sha256 TEXT NOT NULL,
+    not_before TEXT NOT NULL,
+    not_after TEXT NOT NULL,
+    certificate TEXT,
+    previous TEXT NOT NULL,
+    hash TEXT NOT NULL UNIQUE,
+    UNIQUE (issuer, serial, event)
+);
+CREATE INDEX entry_by_key ON entry (spki_sha256);
+CREATE INDEX entry_by_identity ON entry (identity, event);
+CREATE TRIGGER entry_is_never_changed BEFORE UPDATE ON entry
+    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+CREATE TRIGGER entry_is_never_removed BEFORE DELETE ON entry
+    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
+"""
+
+
+def test_ledger_of_the_first_release_is_upgraded(tmp_path: Path) -> None:
+    """Its chain stays valid, its head the same, and new entries follow it."""
+    path = tmp_path / "ledger"
+    by_the_first_release(path)
+    with open_ledger(path) as ledger:
+        before = ledger.verify()
+        assert (before.entries, before.issued) == (2, 1)
+        with ledger.transaction():
+            ledger.append(revoked(PLANNED))
+        assert ledger.hash_of(2) == before.head
+    assert verify(path).entries == 3
+
+
+def test_upgraded_and_new_ledger_have_the_same_tables(tmp_path: Path) -> None:
+    """Nothing tells afterwards which release made the file."""
+    by_the_first_release(tmp_path / "old")
+    create_ledger(tmp_path / "new")
+    schemas = []
+    for name in ("old", "new"):
+        with open_ledger(tmp_path / name) as ledger:
+            rows = ledger._connection.execute(
+                "SELECT type, name, sql FROM sqlite_master ORDER BY name"
+            )
+            schemas.append(
+                [(kind, made, (sql or "").split()) for kind, made, sql in rows]
+            )
+    assert schemas[0] == schemas[1]
+
+
+def test_reader_changes_nothing(path: Path) -> None:
+    """What is opened for reading cannot be written, nor upgraded."""
+    with (
+        pytest.raises(LedgerError, match="readonly"),
+        read_ledger(path) as ledger,
+    ):
+        ledger.append(replace(PLANNED, serial="4"))
+    old = path.with_name("old")
+    by_the_first_release(old)
+    with pytest.raises(LedgerError, match="version 1"), read_ledger(old):
+        pass
+
+
+def test_reader_sees_one_moment(path: Path) -> None:
+    """What is written meanwhile belongs to the next reader."""
+    with read_ledger(path) as reader:
+        assert reader.newest()[0] == 6
+        with open_ledger(path) as ledger, ledger.transaction():
+            ledger.append(replace(PLANNED, serial="4"))
+        assert reader.newest()[0] == 6
+    with read_ledger(path) as reader:
+        assert reader.newest()[0] == 7

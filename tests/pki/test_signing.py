@@ -7,8 +7,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from pki import profiles, signing
+from pki.database import create_ledger
 from pki.entry import Event
-from pki.ledger import SerialTakenError, create_ledger, open_ledger
+from pki.ledger import SerialTakenError, open_ledger
 from pki.lint import LintError
 from tests.pki.builders import NAMES, NOW, Forge, p256
 
