@@ -3,17 +3,20 @@
 Read-only. Each ordered pair of services is tried with the caller's own certificate: an
 edge of the topology must be answered 200; for every other pair the token service must
 refuse a token and the callee must refuse the call, even with a token that the caller
-may have for somebody else.
+may have for somebody else. Of each key it is said who may read it.
 
 Keys stay on their hosts: where there are several, each host tries what its own
 processes may do (`only`), and whoever started that puts the findings together.
 """
 
+import pwd
 import socket
 import ssl
+import stat
 import time
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from pathlib import Path
 
 import httpx
 import msgspec
@@ -28,14 +31,24 @@ from services.key_exchange import UNKNOWN, group_agreed
 
 _CONNECT = 5.0  # seconds
 _PAUSE = 0.05  # seconds between two looks at a port that is not open yet
+_AT_ONCE = 4  # calls of one service
+_LEADING = 3  # directories: of the generation, of the identity, of the instance
 
 
 class NotRunningError(ServiceError):
     """A process does not answer, or with another identity than the topology's."""
 
 
+class Kept(msgspec.Struct, frozen=True, kw_only=True):
+    """A private file, or a directory that leads to it: who may do what with it."""
+
+    path: str
+    mode: str  # in octal, such as 0600
+    owner: str  # the user's name; a number, if it has none
+
+
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """What a live port presents."""
+    """What a live port presents, and how it is kept on its host."""
 
     service: str
     host: str
@@ -44,6 +57,8 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
     not_after: str
     address: str
     port: int
+    installed: str = ""  # the serial in the file that the port is served from
+    kept: list[Kept] = []  # the key, and the directories above it
 
 
 class Edge(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,6 +123,8 @@ def _identity(party: Instance, deadline: float) -> Identity:
             der = tls.getpeercert(binary_form=True)
         certificate = x509.load_der_x509_certificate(der or b"")
         spiffe_id = str(spiffe_id_of(certificate))
+        installed = x509.load_pem_x509_certificate(party.certificate.read_bytes())
+        kept = [_kept(path) for path in _private_paths(party)]
     except (OSError, ValueError, PkiError) as error:
         raise NotRunningError(f"{where}: {error}") from error
     if spiffe_id != party.spiffe_id:
@@ -120,7 +137,23 @@ def _identity(party: Instance, deadline: float) -> Identity:
         not_after=certificate.not_valid_after_utc.isoformat().replace("+00:00", "Z"),
         address=party.address,
         port=party.port,
+        installed=format(installed.serial_number, "x"),
+        kept=kept,
     )
+
+
+def _private_paths(party: Instance) -> list[Path]:
+    key = party.private_key
+    return [key, *list(key.parents)[:_LEADING]]
+
+
+def _kept(path: Path) -> Kept:
+    found = path.stat()
+    try:
+        owner = pwd.getpwuid(found.st_uid).pw_name
+    except KeyError:
+        owner = str(found.st_uid)
+    return Kept(path=str(path), mode=f"{stat.S_IMODE(found.st_mode):04o}", owner=owner)
 
 
 def _connect(party: Instance, deadline: float) -> socket.socket:
@@ -133,18 +166,29 @@ def _connect(party: Instance, deadline: float) -> socket.socket:
             time.sleep(_PAUSE)
 
 
-def _edges(deployment: Deployment, party: Instance) -> Iterator[Edge]:
-    """Try every instance of every other service, as `party`."""
+def _edges(deployment: Deployment, party: Instance) -> list[Edge]:
+    """Try every instance of every other service, as `party`, a few at once.
+
+    Whoever does not answer at all takes seconds, and is not to hold the others up.
+    """
+    others = deployment.services.keys() - {party.service}
+    callees = [one for one in deployment.parties if one.service in others]
     files = party.certificate, party.private_key
-    with caller(party.trust_bundle, files) as client:
-        for callee in deployment.parties:
-            if callee.service in deployment.services.keys() - {party.service}:
-                place = callee.address, callee.port
-                group = group_agreed(
-                    place, callee.dns_names[0], party.trust_bundle, files
-                )
-                edge = _edge(deployment, client, party, callee)
-                yield msgspec.structs.replace(edge, group=group)
+    with (
+        caller(party.trust_bundle, files) as client,
+        ThreadPoolExecutor(_AT_ONCE) as pool,
+    ):
+
+        def tried(callee: Instance) -> Edge:
+            edge = _edge(deployment, client, party, callee)
+            if edge.status is None:
+                return edge
+            place = callee.address, callee.port
+            name = callee.dns_names[0]
+            group = group_agreed(place, name, party.trust_bundle, files)
+            return msgspec.structs.replace(edge, group=group)
+
+        return list(pool.map(tried, callees))
 
 
 def _edge(

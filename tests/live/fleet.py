@@ -6,6 +6,8 @@ the deployment's description. All tests compare the one with the other.
 """
 
 import json
+import os
+import pwd
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -97,12 +99,10 @@ class Fleet:
         """Return the identities of a service, one for each of its hosts."""
         return [name for name in self.identities if name.split("@")[0] == service]
 
-    def is_here(self, identity: str) -> bool:
-        """Return whether the files of an identity are on this machine."""
-        return self._host_of(identity).get("ansible_connection") == "local"
-
-    def _host_of(self, identity: str) -> Json:
-        return self.hosts[identity.partition("@")[2]]
+    def owner(self, identity: str) -> str:
+        """Return whose key it should be: of a user of its own, or of who runs all."""
+        own: str | None = self.identities[identity].get("owner")
+        return own or pwd.getpwuid(os.geteuid()).pw_name
 
     @property
     def _common(self) -> Json:

@@ -29,6 +29,21 @@ def test_identities_are_read_off_the_live_ports(running: Running) -> None:
     assert found.identities[2].spiffe_id == "spiffe://shop.internal/service/orders"
 
 
+def test_how_a_key_is_kept_is_told(running: Running) -> None:
+    """Mode and owner of the key are as the file has them, and its serial is served."""
+    path = running.deployment.services["orders"].private_key
+    before = path.stat().st_mode
+    path.chmod(0o640)
+    try:
+        found = probe(running.deployment).identities[2]
+    finally:
+        path.chmod(before)
+    key, *above = found.kept
+    assert (key.path, key.mode, key.owner) == (str(path), "0640", path.owner())
+    assert [one.path for one in above] == [str(up) for up in path.parents[:3]]
+    assert found.installed == found.serial
+
+
 def test_every_pair_is_tried_and_only_edges_are_answered(running: Running) -> None:
     """Two of six pairs are edges of the topology."""
     found = probe(running.deployment)
