@@ -10,8 +10,9 @@ The steps:
    show the subject's certificate is the point: it was sent the token, it did not steal
    it, and a token sent to somebody else is of no use here (oauth.md, 116).
 3. `may_act`, if the subject token has it, names this client (section 4.4).
-4. The topology has the edge, and lets the scopes that the caller brought reach as far
-   (section 5: never wider).
+4. There is one target, said as `resource`, as `audience` or as both: a service of the
+   topology has one name for the two (section 2.1). The topology has the edge, and lets
+   the scopes that the caller brought reach as far (section 5: never wider).
 5. The chain of actors stays short, and the new token ends no later than the old one.
 
 The binding is made anew (`issue_for`), never copied from the subject token, and never
@@ -31,10 +32,12 @@ from services.token.errors import (
     InvalidSubjectTokenError,
     InvalidTargetError,
 )
+from services.token.tokens import is_opaque
 
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105
 ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105
 _JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
+_TYPES = frozenset({ACCESS_TOKEN_TYPE, _JWT_TYPE})
 _LONGEST_CHAIN = 4  # actors; a longer one is a loop, or hides who began it
 
 
@@ -46,14 +49,24 @@ def subject_token(call: Call) -> str:
             this token service has no use for.
     """
     token = call.form.required("subject_token")  # 1
-    if call.form.required("subject_token_type") not in {ACCESS_TOKEN_TYPE, _JWT_TYPE}:
+    kind = call.form.required("subject_token_type")
+    if kind not in _TYPES:
         raise InvalidRequestError("subject_token_type is no access token")
+    if kind == _JWT_TYPE and is_opaque(token):
+        raise InvalidRequestError("subject_token_type is that of a JWT")
     if call.form.single.keys() & {"actor_token", "actor_token_type"}:
         raise InvalidRequestError("the actor is the client: no actor_token is taken")
-    requested = call.form.single.get("requested_token_type", ACCESS_TOKEN_TYPE)
-    if requested not in {ACCESS_TOKEN_TYPE, _JWT_TYPE}:
+    requested = issued_type(call)
+    if requested not in _TYPES:
         raise InvalidRequestError("requested_token_type is no access token")
+    if requested == _JWT_TYPE and call.client.opaque:
+        raise InvalidRequestError("this client's tokens are no JWTs")
     return token
+
+
+def issued_type(call: Call) -> str:
+    """Return the type that the new token is asked for as (section 2.2.1)."""
+    return call.form.single.get("requested_token_type", ACCESS_TOKEN_TYPE)
 
 
 def exchange(call: Call, subject: AccessToken, *, issuer: str) -> AccessToken:
@@ -69,9 +82,9 @@ def exchange(call: Call, subject: AccessToken, *, issuer: str) -> AccessToken:
         )
     if client.binding == "none" and subject.confirmation is not None:
         raise InvalidSubjectTokenError("a bound token is not exchanged for an unbound")
-    if subject.may_act is not None and subject.may_act.get("sub") != client.client_id:
-        raise InvalidSubjectTokenError("may_act names another client")  # 3
-    resource = only_resource(call.form.resources)
+    _check_may_act(subject, client.client_id, issuer)  # 3
+    targets = dict.fromkeys((*call.form.resources, *call.form.audiences))
+    resource = only_resource(tuple(targets))
     scopes = _reachable(client, subject, resource, call.form.single.get("scope"))  # 4
     return issue_for(
         call,
@@ -82,6 +95,15 @@ def exchange(call: Call, subject: AccessToken, *, issuer: str) -> AccessToken:
         ends=subject.expires_at,  # 5
         actor=_actor(client.client_id, subject.actor),
     )
+
+
+def _check_may_act(subject: AccessToken, client_id: str, issuer: str) -> None:
+    """Check who may act: a `sub` is ours unless an `iss` says otherwise (4.4)."""
+    named = subject.may_act
+    if named is not None and (
+        named.get("sub") != client_id or named.get("iss", issuer) != issuer
+    ):
+        raise InvalidSubjectTokenError("may_act names another client")
 
 
 def _reachable(

@@ -1,8 +1,9 @@
 """The parameters of a token request, read strictly (RFC 6749, sections 3.2 and B).
 
-A parameter given twice is refused (only `resource` may repeat, RFC 8707), an empty one
-counts as absent, an unknown one is ignored. A client secret is refused: no client has
-one, and beside another way of authenticating nobody could say which of them counted.
+A parameter given twice is refused (only `resource` may repeat, RFC 8707, and
+`audience`, RFC 8693), an empty one counts as absent, an unknown one is ignored. A
+client secret is refused: no client has one, and beside another way of authenticating
+nobody could say which of them counted.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from services.token.errors import InvalidRequestError
 
 LONGEST_BODY = 16_384  # bytes; the largest honest request is a few hundred
 _MOST_FIELDS = 50
-_REPEATABLE = frozenset({"resource"})
+_REPEATABLE = frozenset({"resource", "audience"})
 _CONTENT_TYPE = "application/x-www-form-urlencoded"
 
 
@@ -23,6 +24,7 @@ class TokenForm:
 
     single: Mapping[str, str]
     resources: Sequence[str]
+    audiences: Sequence[str] = ()  # of a token exchange alone
 
     def required(self, name: str) -> str:
         """Return the parameter `name`.
@@ -75,4 +77,8 @@ def _form(pairs: list[tuple[str, str]]) -> TokenForm:
     single = {name: value for name, value in given if name not in _REPEATABLE}
     if "client_secret" in single:
         raise InvalidRequestError("client_secret beside a client certificate")
-    return TokenForm(single, [value for name, value in given if name == "resource"])
+    resources, audiences = (
+        [value for name, value in given if name == kind]
+        for kind in ("resource", "audience")
+    )
+    return TokenForm(single, resources, audiences)

@@ -10,9 +10,9 @@ from services.token.call import Call
 from services.token.client_credentials import CLIENT_CREDENTIALS, client_credentials
 from services.token.errors import InvalidSubjectTokenError, UnsupportedGrantTypeError
 from services.token.exchange import (
-    ACCESS_TOKEN_TYPE,
     TOKEN_EXCHANGE,
     exchange,
+    issued_type,
     subject_token,
 )
 from services.token.tokens import Tokens
@@ -42,5 +42,5 @@ async def grant(call: Call, tokens: Tokens) -> AccessToken:
 def answer_members(call: Call) -> dict[str, str]:
     """Return what the answer to `call` has beside the token (RFC 8693, 2.2.1)."""
     if call.form.single.get("grant_type") == TOKEN_EXCHANGE:
-        return {"issued_token_type": ACCESS_TOKEN_TYPE}
+        return {"issued_token_type": issued_type(call)}
     return {}

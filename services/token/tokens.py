@@ -55,7 +55,7 @@ class Tokens:
             InvalidTokenError: it is none of ours, over, or revoked.
             StateUnavailableError: whether it is revoked cannot be said now.
         """
-        if text.startswith(_PREFIX):
+        if is_opaque(text):
             token = await self._opaque(text, now)
         else:
             unverified = jws.parse(text)
@@ -74,6 +74,11 @@ class Tokens:
         token = read_claims(json.loads(record))
         check_times(token, now)
         return token
+
+
+def is_opaque(text: str) -> bool:
+    """Return whether `text` is a reference, if it is a token of ours at all."""
+    return text.startswith(_PREFIX)
 
 
 def token_type(token: AccessToken) -> str:

@@ -155,6 +155,55 @@ def test_what_was_sent_becomes_ones_own(
     assert token.confirmation == {"x5t#S256": orders.generation.thumbprint}
 
 
+def test_the_answer_says_the_type_that_was_asked_for(
+    tokens: TokenService, storefront: Instance, orders: Instance
+) -> None:
+    """A JWT if a JWT was asked for (RFC 8693, section 2.2.1)."""
+    kind = "urn:ietf:params:oauth:token-type:jwt"
+    subject = tokens.token(storefront)
+    answer = exchanged(tokens, orders, subject, requested_token_type=kind)
+    assert answer.json()["issued_token_type"] == kind
+    assert read(tokens, orders, answer).audience == STOCK_AUDIENCE
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"audience": BILLING_AUDIENCE},
+        {"audience": [STOCK_AUDIENCE, ORDERS_AUDIENCE]},
+        {"resource": [STOCK_AUDIENCE, ORDERS_AUDIENCE]},
+        {"resource": None},
+    ],
+    ids=repr,
+)
+def test_exactly_one_target_is_named(
+    tokens: TokenService, storefront: Instance, orders: Instance, changes: Any
+) -> None:
+    """In either parameter or in both; another beside it is not left out silently."""
+    subject = tokens.token(storefront)
+    refused(exchanged(tokens, orders, subject, **changes), "invalid_target")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"actor_token": "x", "actor_token_type": ACCESS_TOKEN_TYPE},
+        {"actor_token": "x"},
+        {"actor_token_type": ACCESS_TOKEN_TYPE},
+        {"requested_token_type": "urn:ietf:params:oauth:token-type:saml2"},
+        {"subject_token_type": "urn:ietf:params:oauth:token-type:id_token"},
+        {"subject_token_type": None},
+    ],
+    ids=repr,
+)
+def test_what_is_no_exchange_of_ours_is_a_bad_request(
+    tokens: TokenService, storefront: Instance, orders: Instance, changes: Any
+) -> None:
+    """The actor is the client; types we do not know are refused (section 2.1)."""
+    subject = tokens.token(storefront)
+    refused(exchanged(tokens, orders, subject, **changes), "invalid_request")
+
+
 def test_a_client_of_dpop_binds_it_to_its_key(
     tokens: TokenService, storefront: Instance, orders: Instance
 ) -> None:

@@ -125,6 +125,14 @@ def test_each_error_has_its_status_and_code(
     assert re.fullmatch(r"[\x20-\x21\x23-\x5b\x5d-\x7e]+", members["error_description"])
 
 
+def test_a_401_names_no_scheme(client: httpx.Client) -> None:
+    """Nobody is sent to a scheme of HTTP: the methods here are none (docs, O154)."""
+    for changes in ({"client_id": "nobody"}, {"client_id": "orders"}):
+        answer = client.post("/token", data=request(**changes))
+        assert answer.status_code == 401
+        assert "www-authenticate" not in answer.headers
+
+
 def test_an_answer_never_repeats_what_was_sent(client: httpx.Client) -> None:
     """An echo could break the limits on characters, or carry a script."""
     for name in ("client_id", "grant_type", "resource", "scope"):

@@ -71,6 +71,7 @@ def call(caller: Peer, tmp_path: Path) -> Any:
     def call(
         single: dict[str, str] | None = None,
         resources: tuple[str, ...] = (STOCK_AUDIENCE,),
+        audiences: tuple[str, ...] = (),
         **registration: Any,
     ) -> Call:
         good: dict[str, Any] = {
@@ -82,7 +83,7 @@ def call(caller: Peer, tmp_path: Path) -> Any:
         clients = {"orders": client_document(**{**good, **registration})}
         config = token_service_config(tmp_path, clients=clients)
         return Call(
-            form=TokenForm({**GOOD, **(single or {})}, resources),
+            form=TokenForm({**GOOD, **(single or {})}, resources, audiences),
             client=Client.read("orders", config.clients["orders"]),
             peer=caller,
             proof=None,
@@ -140,6 +141,49 @@ def test_who_may_act_is_honoured(call: Any) -> None:
         exchange(call(), subject(may_act={"sub": "stock"}), issuer=ISSUER)
 
 
+def test_who_may_act_at_another_issuer_is_another(call: Any) -> None:
+    """Together, `iss` and `sub` name one party (RFC 8693, section 4.4)."""
+    ours = {"sub": "orders", "iss": ISSUER}
+    exchange(call(), subject(may_act=ours), issuer=ISSUER)
+    theirs = {"sub": "orders", "iss": "https://another.example"}
+    with pytest.raises(InvalidSubjectTokenError, match="may_act"):
+        exchange(call(), subject(may_act=theirs), issuer=ISSUER)
+
+
+@pytest.mark.parametrize(
+    ("resources", "audiences"),
+    [
+        ((STOCK_AUDIENCE,), ()),
+        ((), (STOCK_AUDIENCE,)),
+        ((STOCK_AUDIENCE,), (STOCK_AUDIENCE,)),
+    ],
+)
+def test_the_target_has_one_name_for_both_parameters(
+    call: Any, resources: tuple[str, ...], audiences: tuple[str, ...]
+) -> None:
+    """Said as resource, as audience, or as both (RFC 8693, section 2.1)."""
+    asked = call(resources=resources, audiences=audiences)
+    assert exchange(asked, subject(), issuer=ISSUER).audience == STOCK_AUDIENCE
+
+
+@pytest.mark.parametrize(
+    ("resources", "audiences"),
+    [
+        ((), ()),
+        ((STOCK_AUDIENCE,), (ORDERS_AUDIENCE,)),
+        ((), (STOCK_AUDIENCE, ORDERS_AUDIENCE)),
+        ((STOCK_AUDIENCE, ORDERS_AUDIENCE), ()),
+    ],
+)
+def test_several_targets_are_refused(
+    call: Any, resources: tuple[str, ...], audiences: tuple[str, ...]
+) -> None:
+    """A bound token is for one service, and none of two is silently left out."""
+    asked = call(resources=resources, audiences=audiences)
+    with pytest.raises(InvalidTargetError, match="one is needed"):
+        exchange(asked, subject(), issuer=ISSUER)
+
+
 def test_there_must_be_an_edge(call: Any) -> None:
     """An exchange reaches no further than the exchanger's own calls."""
     with pytest.raises(InvalidTargetError, match="may not call"):
@@ -190,6 +234,25 @@ def test_one_wrong_parameter_is_refused(call: Any, change: dict[str, str]) -> No
     assert subject_token(call()) == "a.b.c"
     with pytest.raises(InvalidRequestError):
         subject_token(call(change))
+
+
+JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
+
+
+def test_a_type_must_be_that_of_the_token(call: Any) -> None:
+    """A reference is an access token and no JWT (RFC 8693, sections 2.1 and 3)."""
+    assert subject_token(call({"subject_token_type": JWT_TYPE})) == "a.b.c"
+    assert subject_token(call({"subject_token": "cbo_x"})) == "cbo_x"
+    with pytest.raises(InvalidRequestError, match="JWT"):
+        subject_token(call({"subject_token": "cbo_x", "subject_token_type": JWT_TYPE}))
+
+
+def test_a_client_of_references_gets_no_jwt(call: Any) -> None:
+    """What is asked for is what is issued, or nothing."""
+    asked = {"requested_token_type": JWT_TYPE}
+    assert subject_token(call(asked)) == "a.b.c"
+    with pytest.raises(InvalidRequestError, match="no JWTs"):
+        subject_token(call(asked, format="opaque"))
 
 
 @pytest.mark.parametrize("name", ["subject_token", "subject_token_type"])

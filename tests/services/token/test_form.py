@@ -30,12 +30,12 @@ def test_a_form_reads() -> None:
     """Parameters come out under their names, resources in their order."""
     body = urlencode([*GOOD.items(), ("resource", "b"), ("resource", "a")])
     form = read(body)
-    assert form == TokenForm(GOOD, ["b", "a"])
+    assert form == TokenForm(GOOD, ["b", "a"], [])
 
 
 def test_an_empty_body_is_an_empty_form() -> None:
     """Nothing was sent: what is missing is said by whoever needs it."""
-    assert read(b"") == TokenForm({}, [])
+    assert read(b"") == TokenForm({}, [], [])
 
 
 def test_a_required_parameter_is_found_or_missed() -> None:
@@ -75,6 +75,12 @@ def test_a_parameter_given_twice_is_refused(name: str) -> None:
     refuses(f"{name} is given twice", f"{name}=a&{name}=b")
 
 
+def test_resource_and_audience_may_repeat() -> None:
+    """RFC 8707 and RFC 8693 say so; the grants decide how many they take."""
+    form = read("resource=b&audience=c&resource=a&audience=&audience=d")
+    assert (form.resources, form.audiences) == (["b", "a"], ["c", "d"])
+
+
 def test_an_empty_one_beside_a_full_one_is_twice() -> None:
     """Twice is twice, though one of them is empty."""
     refuses("scope is given twice", "scope=&scope=a")
@@ -82,7 +88,7 @@ def test_an_empty_one_beside_a_full_one_is_twice() -> None:
 
 def test_an_empty_parameter_counts_as_absent() -> None:
     """A parameter without a value was not sent (RFC 6749, section 3.2)."""
-    assert read("scope=&resource=&client_id=a") == TokenForm({"client_id": "a"}, [])
+    assert read("scope=&resource=&client_id=a") == TokenForm({"client_id": "a"}, [], [])
 
 
 def test_unknown_parameters_are_kept_out_of_the_way() -> None:
