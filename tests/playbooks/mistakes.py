@@ -339,4 +339,29 @@ MISTAKES = {
         "orders: [orders.read]",
         "clients.drill-phantom.format: orders is a service, which reads no opaque",
     ),
+    "an unknown profile": (
+        "version: 1\n",
+        "version: 1\nprofile: fapi1\n",
+        'profile: got "fapi1", expected oauth2 (the default) or fapi2',
+    ),
+    "a bearer token under FAPI 2.0": (
+        "version: 1\n",
+        "version: 1\nprofile: fapi2\n",
+        "clients.drill-bearer.binding: fapi2 forbids bearer tokens",
+    ),
+    "a monitor that nobody knows": (
+        "version: 1\n",
+        "version: 1\nmonitors: [prometheus]\n",
+        "monitors[0]: 'prometheus' is no service or gateway of this topology",
+    ),
+    "a monitor of another trust domain": (
+        "version: 1\n",
+        "version: 1\nmonitors: ['spiffe://else.where/prometheus']\n",
+        "monitors[0]: 'spiffe://else.where/prometheus' is not of shop.internal",
+    ),
+    "a monitor that is no name": (
+        "version: 1\n",
+        "version: 1\nmonitors: ['https://shop.internal/']\n",
+        'monitors[0]: got "https://shop.internal/", expected the name of a service',
+    ),
 }

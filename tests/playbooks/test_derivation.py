@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -31,9 +32,13 @@ from ansible_collections.certbound.kit.plugins.plugin_utils.topology.processes i
     process_document,
     processes,
 )
+from ansible_collections.certbound.kit.plugins.plugin_utils.topology.profile import (
+    LONGEST_TOKEN,
+)
 
 from pki.policy import Policy, read_policy
 from services.config import (
+    ConfigError,
     GatewayConfig,
     ProcessConfig,
     ServiceConfig,
@@ -254,6 +259,37 @@ def test_gateways_are_described_for_machines(topology: Topology) -> None:
     (instance,) = [one for one in description["instances"] if one["service"] == "edge"]
     assert instance["instance"] == "edge@localhost"
     assert instance["url"] == "https://localhost:8444"
+
+
+def test_profile_reaches_every_process(topology: Topology, tmp_path: Path) -> None:
+    """Under FAPI 2.0 each document says so, and each process takes it."""
+    clients = {
+        name: client
+        for name, client in topology.clients.items()
+        if client.binding != "none"
+    }
+    lifetimes = replace(topology.lifetimes, token=LONGEST_TOKEN)
+    strict = replace(
+        topology, profile="fapi2", clients=clients, lifetimes=lifetimes, drill=None
+    )
+    for name in ("token-service", *strict.workloads):
+        assert config_of(topology, name, tmp_path).profile == "oauth2"
+        assert config_of(strict, name, tmp_path).profile == "fapi2"
+    longer = replace(lifetimes, token=LONGEST_TOKEN + timedelta(seconds=1))
+    with pytest.raises(ConfigError, match="fapi2 allows a token 600 s at most"):
+        config_of(replace(strict, lifetimes=longer), "token-service", tmp_path)
+
+
+def test_monitors_reach_every_process(tmp_path: Path, sample: str) -> None:
+    """A service is named by its name, anybody else by a SPIFFE ID."""
+    path = tmp_path / "topology.yml"
+    path.write_text(f"monitors: [stock, 'spiffe://shop.internal/watch']\n{sample}")
+    topology = load(path)
+    for name in ("token-service", *topology.workloads):
+        assert config_of(topology, name, tmp_path).monitors == (
+            "spiffe://shop.internal/service/stock",
+            "spiffe://shop.internal/watch",
+        )
 
 
 def test_deployment_is_described_for_machines(

@@ -167,6 +167,40 @@ def test_a_call_opens_a_route(load: Load, sample: str) -> None:
     assert load(allowed).gateways["edge"].scopes == ("orders.all", "orders.read")
 
 
+@pytest.fixture
+def fapi2(sample: str) -> str:
+    """Return the sample under FAPI 2.0: without bearer tokens, and so without drill."""
+    data = yaml.safe_load(sample)
+    del data["drill"]
+    data["clients"] = {
+        name: client
+        for name, client in data["clients"].items()
+        if client.get("binding") != "none"
+    }
+    return yaml.safe_dump({**data, "profile": "fapi2"}, sort_keys=False)
+
+
+def test_profile_is_one_switch(load: Load, sample: str, fapi2: str) -> None:
+    """FAPI 2.0 is off unless said, and on where nothing contradicts it."""
+    assert load(sample).profile == "oauth2"
+    assert load(fapi2).profile == "fapi2"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("token: 5m", "token: 11m", "lifetimes.token: got 11m, and fapi2 allows"),
+        ("lifetime: 2s", "lifetime: 11m", "clients.drill-brief.lifetime: got 11m"),
+    ],
+)
+def test_profile_shortens_tokens(
+    load: Load, fapi2: str, before: str, after: str, said: str
+) -> None:
+    """Under FAPI 2.0 a token lives ten minutes at most, whoever it is for."""
+    assert load(fapi2.replace(before, after.replace("11m", "10m"), 1))
+    assert said in refusal(load, fapi2.replace(before, after, 1))
+
+
 def test_two_hosts_may_not_share_a_name(load: Load, sample: str) -> None:
     """A name that two hosts have would let each stand in for the other."""
     text = sample.replace(

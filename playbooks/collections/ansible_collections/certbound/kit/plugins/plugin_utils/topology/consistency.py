@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from .model import TOKEN_SERVICE, Gateway, Service, Topology, in_words
 from .parts import check_parts
 from .permissions import LONGEST_TOKEN, check_permissions
+from .profile import check_profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +70,9 @@ def check(document: Document, topology: Topology) -> None:
     _check_ports(document, topology)
     _check_audiences(document, topology)
     _check_lifetimes(document, topology)
+    _check_monitors(document, topology)
     check_permissions(document, topology)
+    check_profile(document, topology)
     check_parts(document, topology)
 
 
@@ -141,6 +144,22 @@ def _workloads(
         yield ("services", service.name), service
     for gateway in topology.gateways.values():
         yield ("gateways", gateway.name), gateway
+
+
+def _check_monitors(document: Document, topology: Topology) -> None:
+    """Refuse a reader of metrics who can never show a certificate of ours."""
+    known = sorted(topology.workloads)
+    for index, name in enumerate(document.data.get("monitors", ())):
+        if "/" not in name:
+            document.check_declared(
+                ("monitors", index), name, kind="service or gateway", known=known
+            )
+        elif not name.startswith(f"spiffe://{topology.trust_domain}/"):
+            raise document.refuse(
+                ("monitors", index),
+                f"{name!r} is not of {topology.trust_domain}, whose certificates alone "
+                "are let in",
+            )
 
 
 def _check_lifetimes(document: Document, topology: Topology) -> None:

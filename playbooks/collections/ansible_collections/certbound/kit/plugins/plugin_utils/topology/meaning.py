@@ -21,6 +21,7 @@ from .model import (
     Route,
     Service,
     Topology,
+    spiffe_id,
 )
 
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ def _topology(data: dict[str, Any]) -> Topology:
         trust_domain=trust_domain,
         dns_domain=dns_domain,
         tls_minimum=data.get("tls_minimum", "1.3"),
+        profile=data.get("profile", "oauth2"),
+        monitors=tuple(
+            name if "/" in name else spiffe_id(trust_domain, name)
+            for name in data.get("monitors", ())
+        ),
         lifetimes=lifetimes,
         hosts=hosts,
         ca_host=data["ca"]["host"],

@@ -32,6 +32,12 @@ def in_words(length: timedelta) -> str:
     return f"{whole}s"
 
 
+def spiffe_id(trust_domain: str, name: str) -> str:
+    """Return the SPIFFE ID of a workload or of the token service."""
+    path = name if name == TOKEN_SERVICE else f"service/{name}"
+    return f"spiffe://{trust_domain}/{path}"
+
+
 @dataclass(frozen=True)
 class Lifetimes:
     """How long things live, and when a certificate is due for renewal."""
@@ -149,6 +155,8 @@ class Topology:
     trust_domain: str
     dns_domain: str
     tls_minimum: str
+    profile: str  # oauth2, or fapi2
+    monitors: tuple[str, ...]  # SPIFFE IDs that may read every process's metrics
     lifetimes: Lifetimes
     hosts: Mapping[str, Host]
     ca_host: str
@@ -167,8 +175,7 @@ class Topology:
 
     def spiffe_id(self, name: str) -> str:
         """Return the SPIFFE ID of a workload or of the token service."""
-        path = name if name == TOKEN_SERVICE else f"service/{name}"
-        return f"spiffe://{self.trust_domain}/{path}"
+        return spiffe_id(self.trust_domain, name)
 
     def dns_names(self, name: str, host: str) -> list[str]:
         """Return the DNS names of one instance: its own and its host's."""

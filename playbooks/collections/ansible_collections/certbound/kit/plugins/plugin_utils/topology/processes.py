@@ -45,6 +45,8 @@ def process_document(topology: Topology, name: str, host: str, places: Places) -
         "port": port_of(topology, name),
         "identity": str(places.current(name)),
         "tls_minimum": topology.tls_minimum,
+        "profile": topology.profile,
+        "monitors": list(topology.monitors),
         "state": str(places.state(name)),
     }
     if name == TOKEN_SERVICE:
