@@ -7,8 +7,9 @@ directory and turns the link, so that a reader sees all of the old or all of the
 request).
 
 A loaded generation has a key that belongs to its certificate, the name that was
-expected, and a chain of signatures to its own bundle. That the certificate is in date
-is for the peer to judge, and that the bundle is the right one for whoever installed it.
+expected, and a chain to its own bundle that is trusted as `pki.trust` says, by which
+peers with the same bundle go. That the certificate is in date is for them to judge, and
+that the bundle is the right one for whoever installed it.
 """
 
 import os
@@ -22,7 +23,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
@@ -31,7 +32,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from pki.errors import PkiError
 from pki.identity import IdentityError, SpiffeId, spiffe_id_of
+from pki.trust import TrustBundle, verify_chain
 from services.errors import ServiceError
 from services.watched import Watched
 
@@ -69,7 +72,7 @@ class WrongIdentityError(GenerationError):
 
 
 class UntrustedChainError(GenerationError):
-    """No chain of signatures leads from the certificate to the bundle."""
+    """By the bundle, the chain is not that of a workload that anybody would trust."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,7 @@ class Generation:
         leaf, *issuers = _certificates(resolved / CERTIFICATE)
         _check_key(resolved / KEY, leaf)
         _check_name(leaf, expected)
-        _check_chain([leaf, *issuers], _certificates(resolved / BUNDLE), resolved)
+        _check_chain([leaf, *issuers], resolved / BUNDLE, expected.trust_domain)
         return cls(
             directory=resolved,
             certificate=leaf,
@@ -237,24 +240,12 @@ def _check_name(leaf: x509.Certificate, expected: SpiffeId) -> None:
 
 
 def _check_chain(
-    chain: Sequence[x509.Certificate],
-    roots: Sequence[x509.Certificate],
-    directory: Path,
+    chain: Sequence[x509.Certificate], path: Path, trust_domain: str
 ) -> None:
-    """Check that each certificate is signed by the next, and the last by a root."""
-    for certificate, issuers in zip(
-        chain, [*([issuer] for issuer in chain[1:]), roots], strict=True
-    ):
-        if not any(_is_issued_by(certificate, issuer) for issuer in issuers):
-            raise UntrustedChainError(
-                f"{directory}: serial {certificate.serial_number:x} is not issued by "
-                f"{'a root of ' + BUNDLE if issuers is roots else 'the next in line'}"
-            )
-
-
-def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Check that the chain is one that peers with this bundle trust, in its time."""
     try:
-        certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
-        return False
-    return True
+        bundle = TrustBundle(trust_domain, tuple(_certificates(path)))
+        # Its last moment: issuers live on, and whether it is over the peers will say.
+        verify_chain(chain, bundle, now=chain[0].not_valid_after_utc)
+    except PkiError as error:
+        raise UntrustedChainError(f"{path.parent}: {error}") from error

@@ -4,8 +4,10 @@ import logging
 import ssl
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
+from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -14,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PrivateFormat,
 )
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pki.identity import SpiffeId
 from services.wire.generation import (
@@ -30,7 +33,7 @@ from services.wire.generation import (
     WrongIdentityError,
     WrongKeyError,
 )
-from tests.services.mesh import Instance, Mesh
+from tests.services.mesh import Instance, Mesh, now
 
 
 class Clock:
@@ -144,7 +147,7 @@ def test_another_domains_bundle_is_refused(
 ) -> None:
     """A bundle that does not lead to the own certificate is somebody else's."""
     directory = orders.write(mesh.issue("orders"), bundle_pem=foreign_mesh.bundle_pem)
-    with pytest.raises(UntrustedChainError, match=r"a root of bundle\.pem"):
+    with pytest.raises(UntrustedChainError, match="no valid path to a root"):
         Generation.load(directory, orders.spiffe_id)
 
 
@@ -154,6 +157,39 @@ def test_a_chain_without_its_issuing_ca_is_refused(orders: Instance) -> None:
     (orders.current / CERTIFICATE).write_bytes(leaf)
     with pytest.raises(UntrustedChainError):
         _ = orders.generation
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ({"usages": [ExtendedKeyUsageOID.CLIENT_AUTH]}, "not server and client"),
+        ({"authority": True}, "no valid path"),
+        ({"signs": True}, "keyCertSign"),
+    ],
+    ids=["client-only", "authority", "signs"],
+)
+def test_a_certificate_that_no_peer_would_trust_is_refused(
+    orders: Instance, fault: dict[str, Any], reason: str
+) -> None:
+    """One judgement for the own certificate and for others': that of `pki.trust`."""
+    orders.renew(**fault)
+    with pytest.raises(UntrustedChainError, match=reason):
+        _ = orders.generation
+
+
+def test_a_bundle_that_holds_no_ca_is_refused(orders: Instance) -> None:
+    """A leaf in the place of a root is trusted by nobody."""
+    leaf = orders.generation.certificate.public_bytes(Encoding.PEM)
+    (orders.current / BUNDLE).write_bytes(leaf)
+    with pytest.raises(UntrustedChainError, match="no CA"):
+        _ = orders.generation
+
+
+def test_a_certificate_that_is_over_is_still_an_identity(orders: Instance) -> None:
+    """A process that starts with it can say so; what it is worth, its peers decide."""
+    long_ago = now() - timedelta(hours=2)
+    orders.renew(not_before=long_ago, not_after=long_ago + timedelta(hours=1))
+    assert orders.generation.not_after < now()
 
 
 def test_a_first_generation_that_is_bad_is_an_error(
