@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import trustme
 from ansible_collections.certbound.kit.plugins.module_utils.generation import (
     NotInstalledError,
     current_serial,
@@ -12,6 +13,7 @@ from ansible_collections.certbound.kit.plugins.module_utils.generation import (
 from ansible_collections.certbound.kit.plugins.module_utils.openssl import (
     OpensslError,
     make_key,
+    verify_chain,
 )
 
 from tests.playbooks.enrolling import DAY, Enrolling
@@ -41,6 +43,23 @@ def test_certificate_of_another_ca_is_not_installed(
     bundle = enrolled.sign(asked)["trust_bundle"]
     signed = rogue.sign(asked) | {"trust_bundle": bundle}
     not_installed(enrolled, signed, "openssl verify")
+
+
+def test_the_machines_own_trust_store_does_not_count(
+    enrolled: Enrolling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A chain to a root that this machine trusts, and not the bundle, is refused."""
+    current = Path(enrolled.paths.current)
+    store = tmp_path / "store"
+    store.mkdir()
+    shutil.copy(current / "bundle.pem", store / "root.pem")
+    subprocess.run(["openssl", "rehash", str(store)], check=True)
+    monkeypatch.setenv("SSL_CERT_DIR", str(store))
+    monkeypatch.setenv("SSL_CERT_FILE", str(store / "root.pem"))
+    another = tmp_path / "another.pem"
+    trustme.CA().cert_pem.write_to_path(str(another))
+    with pytest.raises(OpensslError, match="openssl verify"):
+        verify_chain(str(current / "certificate.pem"), str(another))
 
 
 def test_certificate_with_other_names_is_not_installed(enrolled: Enrolling) -> None:
