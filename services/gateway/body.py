@@ -1,10 +1,13 @@
 """A caller's body, passed on while it arrives, and no further than its bound."""
 
+import re
 from collections.abc import AsyncIterator, Iterable
 
 from starlette.types import Receive
 
 from services.gateway.errors import CallerGoneError, RequestTooLargeError
+
+_NUMBER = re.compile(rb"[0-9]{1,18}")  # Python refuses to read some thousand digits
 
 
 class Body:
@@ -24,7 +27,7 @@ class Body:
         self.awaited = False  # whether it is the caller that is waited for now
         self._receive = receive
         self._longest = longest
-        if not length.isdigit() or int(length) > longest:
+        if not _NUMBER.fullmatch(length) or int(length) > longest:
             raise RequestTooLargeError(f"content-length {length[:20]!r}")
 
     async def __aiter__(self) -> AsyncIterator[bytes]:

@@ -6,6 +6,7 @@ gateway's own. Redirects are the caller's to follow or not. What TLS or the netw
 to say goes to the log alone.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -31,6 +32,7 @@ from services.guard.token_source import TokenUnavailableError
 from services.proof.errors import RevokedTokenError
 
 # It is the gateway that these refuse, not the caller (RFC 9110, sections 15.5.2, .8).
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _REFUSALS = {httpx.codes.UNAUTHORIZED, httpx.codes.PROXY_AUTHENTICATION_REQUIRED}
 
 
@@ -93,7 +95,7 @@ def _check(response: httpx.Response, longest: int) -> None:
         said = response.headers.get("www-authenticate", "")
         raise UpstreamRefusalError(f"{response.status_code} {said[:200]}")
     length = response.headers.get("content-length", "0")
-    if not length.isdigit() or int(length) > longest:
+    if not _NUMBER.fullmatch(length) or int(length) > longest:
         raise UpstreamAnswerError(f"content-length {length[:20]!r}")
 
 

@@ -18,14 +18,15 @@ from the application behind this layer.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from logging import WARNING
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pki.clock import utc_now
-from services import log, metrics
+from pki.identity import SpiffeId
+from services import audit, metrics
+from services.errors import ServiceError
 from services.operations.vitals import Part, Vitals
 from services.wire.generation import LiveIdentity
 from services.wire.peer import PeerError, peer_of
@@ -35,6 +36,12 @@ HEALTH, READINESS, METRICS = "/healthz", "/readyz", "/metrics"
 _NO_STORE = {"Cache-Control": "no-store"}
 _METHODS = ("GET", "HEAD")
 _FRESH = timedelta(seconds=1)
+
+
+class NoMonitorError(ServiceError):
+    """Who asks for the metrics is not named as one who may."""
+
+    code = "access_denied"
 
 
 class Operations:
@@ -106,19 +113,22 @@ class Operations:
         own = self._identity.expected
         try:
             peer = peer_of(scope, trust_domain=own.trust_domain, now=self._clock())
-        except PeerError as error:
-            _log_refusal(scope, reason=str(error))
+        except PeerError as refusal:
+            _log_refusal(scope, refusal, None)
             return False
         if peer.spiffe_id == own or str(peer.spiffe_id) in self._monitors():
             return True
-        _log_refusal(scope, reason=f"{peer.spiffe_id} is no monitor of this process")
+        _log_refusal(
+            scope, NoMonitorError("no monitor of this process"), peer.spiffe_id
+        )
         return False
 
 
-def _log_refusal(scope: Scope, *, reason: str) -> None:
-    log.event(
+def _log_refusal(scope: Scope, refusal: ServiceError, peer: SpiffeId | None) -> None:
+    audit.refused(
         "metrics.refused",
-        level=WARNING,
-        reason=reason,
+        refusal,
+        client_id=None,
+        peer=peer,
         certificate=presented_serial(scope),
     )

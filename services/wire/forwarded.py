@@ -37,7 +37,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pki.clock import utc_now
-from services import log
+from services import audit, log
 from services.wire import client_cert, xfcc
 from services.wire.callers import Caller, Callers
 from services.wire.forwarding_errors import (
@@ -51,6 +51,7 @@ from services.wire.generation import LiveIdentity
 from services.wire.hops import SECRET_FIELD, Form, Hop, hop_by_name, hop_by_secret
 from services.wire.original import ORIGINAL
 from services.wire.peer import NoCertificateError, PeerError, peer_of
+from services.wire.presented import presented_serial
 
 
 class _Reader(NamedTuple):
@@ -114,7 +115,7 @@ class ForwardedCertificate:
             scope = _as_caller({**scope, "headers": others}, caller, hop)
             send = _answering(send)
         elif ours:
-            _log("forwarded.stripped", scope, fields=[name for name, _ in ours])
+            _log_stripped(ours, scope)
             scope = {**scope, "headers": others}
         await self._app(scope, receive, send)
 
@@ -208,16 +209,22 @@ def _answer(refusal: ForwardedError) -> JSONResponse:
 
 
 def _log_refusal(refusal: ForwardedError, hop: Hop | None, scope: Scope) -> None:
-    _log(
+    audit.refused(
         "forwarded.refused",
-        scope,
-        code=refusal.code,
-        cause=type(refusal).__name__,
-        reason=refusal,
-        hop=hop.spiffe_id if hop else None,
+        refusal,
+        client_id=None,  # nobody has been asked for a token yet
+        peer=hop.spiffe_id if hop else None,
+        certificate=presented_serial(scope),
+        method=scope["method"],
+        path=scope["path"],
     )
 
 
-def _log(event: str, scope: Scope, **fields: object) -> None:
-    method, path = scope["method"], scope["path"]
-    log.event(event, level=WARNING, method=method, path=path, **fields)
+def _log_stripped(ours: _Fields, scope: Scope) -> None:
+    log.event(
+        "forwarded.stripped",
+        level=WARNING,
+        method=scope["method"],
+        path=scope["path"],
+        fields=[name for name, _ in ours],
+    )

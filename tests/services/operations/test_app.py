@@ -149,7 +149,8 @@ def test_nobody_else_may_read_the_metrics(
     assert (answer.status_code, answer.json()) == (403, {"error": "access_denied"})
     line = only_line(caplog)
     assert line["event"] == "metrics.refused"
-    assert str(storefront.spiffe_id) in line["reason"]
+    assert (line["outcome"], line["cause"]) == ("refused", "NoMonitorError")
+    assert line["peer"] == str(storefront.spiffe_id)
     assert line["certificate"] == format(storefront.generation.serial, "x")
 
 

@@ -205,7 +205,9 @@ def test_what_a_hop_does_wrong_refuses_the_request(
     assert seen.answered[b"cache-control"] == b"no-store"
     line = only_line(caplog)
     assert line["event"] == "forwarded.refused"
-    assert line["cause"] == cause
+    assert (line["outcome"], line["cause"]) == ("refused", cause)
+    assert line["peer"] == "spiffe://shop.internal/service/edge"
+    assert line["certificate"] == format(edge.serial_number, "x")
 
 
 def replaced(value: bytes, values: dict[str, bytes]) -> bytes:
@@ -231,7 +233,7 @@ def test_a_foreign_caller_is_refused(
     assert (seen.scope, seen.status) == (None, 403)
     line = only_line(caplog)
     assert line["cause"] == "UntrustedCallerError"
-    assert line["hop"] == str(mesh.spiffe_id("edge"))
+    assert line["peer"] == str(mesh.spiffe_id("edge"))
 
 
 @pytest.mark.parametrize(
