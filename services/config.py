@@ -119,12 +119,15 @@ class _Process(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def _is_of_the_domain(self, name: str) -> bool:
         return SpiffeId.parse(name).trust_domain == self.trust_domain
 
+    store_password: Path | None = None  # a file with it, where the URL has none
 
 class ServiceConfig(
     _Process, frozen=True, kw_only=True, tag="service", tag_field="kind"
 ):
     """A resource service of the topology."""
 
+        if self.store is None and self.store_password is not None:
+            raise ValueError("store_password: expected a store beside it")
     app: Text  # module:factory
     client_id: Text
     token_service: TokenServiceAddress

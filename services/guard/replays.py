@@ -30,9 +30,13 @@ def open_replays(
     Raises:
         ConfigError: its state directory can be neither found nor made.
         StateUrlError: the store it names is none.
+        StatePasswordError: the file with the store's password cannot be used.
     """
     if config.store is not None:
-        return Replays(open_store(config.store, scope=audience, clock=clock))
+        password = config.store_password
+        return Replays(
+            open_store(config.store, scope=audience, clock=clock, password=password)
+        )
     if config.state is None:
         return None
     try:

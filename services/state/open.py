@@ -20,6 +20,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from pki.clock import utc_now
 from services.errors import ServiceError
+from services.state.password import read_password
 from services.state.sqlite import SqliteStore
 from services.state.store import Store
 
@@ -35,7 +36,11 @@ class StateUrlError(ServiceError):
 
 
 def open_store(
-    where: str | Path, *, scope: str, clock: Callable[[], datetime] = utc_now
+    where: str | Path,
+    *,
+    scope: str,
+    clock: Callable[[], datetime] = utc_now,
+    password: Path | None = None,
 ) -> Store:
     """Return the store at `where`; its first operation opens it.
 
@@ -43,11 +48,15 @@ def open_store(
         where: a URL as above, or an absolute path.
         scope: the issuer whose state it is; stores of one scope share everything.
         clock: the present moment.
+        password: a file with the password for Redis, where the URL holds none.
 
     Raises:
-        StateUrlError: `where` is neither.
+        StateUrlError: `where` is neither, or has no use for a password.
+        StatePasswordError: the file cannot be used.
     """
     text = str(where)
+    if password is not None and text.startswith(("/", "sqlite:")):
+        raise StateUrlError("a password is for Redis, and not for sqlite")
     if text.startswith("/"):
         return SqliteStore(Path(text), scope=scope, clock=clock)
     try:
@@ -59,10 +68,13 @@ def open_store(
     if url.scheme == "sqlite":
         return SqliteStore(_sqlite_path(url), scope=scope, clock=clock)
     _check_redis(url, options)
+    if password is not None and url.password is not None:
+        raise StateUrlError("one password is in the URL, another in a file")
     # The client of Redis takes longer to load than the rest of a process together.
     from services.state.redis import RedisStore  # noqa: PLC0415
 
-    return RedisStore(text, scope=scope, clock=clock)
+    secret = None if password is None else read_password(password)
+    return RedisStore(text, scope=scope, clock=clock, password=secret)
 
 
 def _sqlite_path(url: SplitResult) -> Path:

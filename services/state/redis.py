@@ -79,6 +79,7 @@ class RedisStore:
         scope: str,
         clock: Callable[[], datetime] = utc_now,
         patience: timedelta = PATIENCE,
+        password: str | None = None,
     ) -> None:
         """Touch nothing yet: the first operation connects.
 
@@ -87,6 +88,7 @@ class RedisStore:
             scope: the issuer whose state this is.
             clock: the present moment.
             patience: how long an operation may take, connecting included.
+            password: of the URL's user, if it is not in the URL.
         """
         self._prefix = f"certbound:{scope}:".encode()
         self._clock = clock
@@ -94,6 +96,7 @@ class RedisStore:
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=_CONNECTIONS,
+            password=password,
             # One bound for an operation, in `_ask`, and none for each of its steps.
             timeout=None,
             socket_timeout=None,

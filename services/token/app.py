@@ -162,7 +162,8 @@ def _routes(
 
 def _store(config: TokenServiceConfig, clock: Callable[[], datetime]) -> Store:
     where = config.store or config.state / _STORE_FILE
-    return open_store(where, scope=config.issuer, clock=clock)
+    password = config.store_password
+    return open_store(where, scope=config.issuer, clock=clock, password=password)
 
 
 def _schedule(config: TokenServiceConfig) -> Schedule:

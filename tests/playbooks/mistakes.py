@@ -364,4 +364,218 @@ MISTAKES = {
         "version: 1\nmonitors: ['https://shop.internal/']\n",
         'monitors[0]: got "https://shop.internal/", expected the name of a service',
     ),
+    "a client that is nobody": (
+        "clients:\n",
+        "clients:\n  partner: {calls: {orders: [orders.read]}}\n",
+        "clients.partner: expected exactly one of service and authentication",
+    ),
+    "a client that is two": (
+        "clients:\n",
+        (
+            "clients:\n  partner:\n    authentication: {spiffe_x509: {}}\n    servi"
+            "ce: stock\n    calls: {orders: [orders.read]}\n"
+        ),
+        "clients.partner: expected exactly one of service and authentication",
+    ),
+    "a client with two methods": (
+        "clients:\n",
+        (
+            "clients:\n  partner:\n    authentication: {spiffe_x509: {}, tls_client"
+            "_auth: {san_dns: a.test}}\n    calls: {orders: [orders.read]}\n"
+        ),
+        "clients.partner.authentication: got a mapping of 2, expected how a client",
+    ),
+    "a client with an unknown method": (
+        "clients:\n",
+        (
+            "clients:\n  partner:\n    authentication: {client_secret: hunter2}\n  "
+            "  calls: {orders: [orders.read]}\n"
+        ),
+        "clients.partner.authentication.client_secret: unknown key, expected one of",
+    ),
+    "a client with two attributes": (
+        "clients:\n",
+        (
+            "clients:\n  partner:\n    authentication: {tls_client_auth: {san_dns: "
+            "a.test, san_ip: 10.0.0.1}}\n    calls: {orders: [orders.read]}\n"
+        ),
+        (
+            "clients.partner.authentication.tls_client_auth: expected exactly one o"
+            "f subject_dn"
+        ),
+    ),
+    "a client with no attribute": (
+        "clients:\n",
+        (
+            "clients:\n  partner:\n    authentication: {tls_client_auth: {trust_dom"
+            "ain: shop.internal}}\n    calls: {orders: [orders.read]}\n"
+        ),
+        (
+            "clients.partner.authentication.tls_client_auth: expected exactly one o"
+            "f subject_dn"
+        ),
+    ),
+    "a client with no address": (
+        "clients:\n",
+        (
+            "clients:\n  partner:\n    authentication: {tls_client_auth: {san_ip: a"
+            ".test}}\n    calls: {orders: [orders.read]}\n"
+        ),
+        (
+            "clients.partner.authentication.tls_client_auth.san_ip: got 'a.test', e"
+            "xpected an IP"
+        ),
+    ),
+    "a client of an unknown trust domain": (
+        "clients:\n",
+        (
+            "clients:\n  partner:\n    authentication: {tls_client_auth: {san_dns: "
+            "a.test, trust_domain: a.test}}\n    calls: {orders: [orders.read]}\n"
+        ),
+        (
+            "clients.partner.authentication.tls_client_auth: is of a.test, expected"
+            " its roots"
+        ),
+    ),
+    "a client without keys": (
+        "clients:\n",
+        (
+            "clients:\n  partner:\n    authentication: {private_key_jwt: {}}\n    c"
+            "alls: {orders: [orders.read]}\n"
+        ),
+        (
+            "clients.partner.authentication.private_key_jwt: expected exactly one o"
+            "f jwks and"
+        ),
+    ),
+    "a client with keys in two places": (
+        "clients:\n",
+        (
+            "clients:\n  partner:\n    authentication: {private_key_jwt: {jwks_uri:"
+            " 'https://a.test/jwks', jwks: {keys: [{kty: EC}]}}}\n    calls: {order"
+            "s: [orders.read]}\n"
+        ),
+        (
+            "clients.partner.authentication.private_key_jwt: expected exactly one o"
+            "f jwks and"
+        ),
+    ),
+    "a network for keys that are here": (
+        "clients:\n",
+        (
+            "clients:\n  partner:\n    authentication: {private_key_jwt: {jwks: {ke"
+            "ys: [{kty: EC}]}, networks: [10.0.0.0/8]}}\n    calls: {orders: [order"
+            "s.read]}\n"
+        ),
+        (
+            "clients.partner.authentication.private_key_jwt.networks: expected only"
+            " beside"
+        ),
+    ),
+    "a private key": (
+        "clients:\n",
+        (
+            "clients:\n  partner:\n    authentication: {private_key_jwt: {jwks: {ke"
+            "ys: [{kty: EC, d: hunter2}]}}}\n    calls: {orders: [orders.read]}\n"
+        ),
+        (
+            "clients.partner.authentication.private_key_jwt.jwks.keys[0]: is a priv"
+            "ate key"
+        ),
+    ),
+    "a SPIFFE client that is called otherwise": (
+        "clients:\n",
+        (
+            "clients:\n  partner:\n    authentication: {spiffe_x509: {}}\n    calls"
+            ": {orders: [orders.read]}\n"
+        ),
+        ("clients.partner: a client has a SPIFFE ID for a name exactly if spiffe_x509"),
+    ),
+    "a SPIFFE ID that is known otherwise": (
+        "clients:\n",
+        (
+            "clients:\n  'spiffe://shop.internal/partner':\n    authentication: {tl"
+            "s_client_auth: {san_dns: a.test}}\n    calls: {orders: [orders.read]}"
+            "\n"
+        ),
+        ("clients.spiffe://shop.internal/partner: a client has a SPIFFE ID for a name"),
+    ),
+    "a SPIFFE client of an unknown trust domain": (
+        "clients:\n",
+        (
+            "clients:\n  'spiffe://a.test/partner':\n    authentication: {spiffe_x5"
+            "09: {}}\n    calls: {orders: [orders.read]}\n"
+        ),
+        (
+            "clients.spiffe://a.test/partner.authentication.spiffe_x509: is of a.te"
+            "st, expected"
+        ),
+    ),
+    "roots of our own": (
+        "  port: 8440\n",
+        "  port: 8440\n  trust_bundles: {shop.internal: /etc/roots.pem}\n",
+        "token_service.trust_bundles.shop.internal: is our own, whose roots",
+    ),
+    "roots without a path": (
+        "  port: 8440\n",
+        "  port: 8440\n  trust_bundles: {a.test: roots.pem}\n",
+        (
+            'token_service.trust_bundles.a.test: got "roots.pem", expected an abs'
+            "olute path"
+        ),
+    ),
+    "a store that is none": (
+        "  port: 8440\n",
+        "  port: 8440\n  store: postgresql://localhost/state\n",
+        (
+            'token_service.store: got "postgresql://localhost/state", expected wh'
+            "ere tokens"
+        ),
+    ),
+    "a password in a topology": (
+        "  port: 8440\n",
+        "  port: 8440\n  store: rediss://name:hunter2@redis.shop.internal\n",
+        (
+            "token_service.store: holds a password, expected store_password, a file"
+            " with it"
+        ),
+    ),
+    "a password for SQLite": (
+        "  port: 8440\n",
+        (
+            "  port: 8440\n  store: sqlite:///var/state\n  store_password: /etc/pas"
+            "sword\n"
+        ),
+        "token_service.store_password: expected only beside a store in Redis",
+    ),
+    "a store in the clear": (
+        "    resource: /stock\n",
+        "    resource: /stock\n    store: redis://redis.shop.internal\n",
+        ("services.stock.store: goes to another host in the clear, expected rediss://"),
+    ),
+    "a signing key of a moment": (
+        "  port: 8440\n",
+        "  port: 8440\n  key_rotation: 90m\n  key_lead: 30m\n",
+        "token_service.key_rotation: expected 2h or more",
+    ),
+    "a signing key published too late": (
+        "  port: 8440\n",
+        "  port: 8440\n  key_lead: 14m\n",
+        "token_service.key_lead: expected 15m or more",
+    ),
+    "a signing key that waits longer than it signs": (
+        "  port: 8440\n",
+        "  port: 8440\n  key_rotation: 2h\n  key_lead: 2h\n",
+        "token_service.key_lead: expected less than key_rotation",
+    ),
+    "a rate of nothing": (
+        "  port: 8440\n",
+        "  port: 8440\n  rates: {token: {per_second: 0, burst: 1}}\n",
+        "token_service.rates.token.per_second: got 0, expected a number above 0",
+    ),
+    "a store of another kind, with a password": (
+        "  port: 8440\n",
+        "  port: 8440\n  store: postgresql://name:hunter2@localhost/state\n",
+        'token_service.store: got "postgresql://...@localhost/state", expected',
+    ),
 }

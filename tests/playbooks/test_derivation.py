@@ -46,7 +46,8 @@ from services.config import (
     read_config,
 )
 from services.deployment import read_deployment
-from services.registration.methods import SubjectMatch
+from services.rates import Rate, Rates
+from services.registration.methods import SelfSigned, SpiffeX509, SubjectMatch
 
 PLACES = Places(PurePosixPath("/srv/kit"), PurePosixPath("/srv/kit/certs"))
 
@@ -73,6 +74,7 @@ def spread(tmp_path: Path, sample: str) -> Topology:
             "hosts: [localhost]\n    port: 8442", "hosts: [one, two]\n    port: 8442"
         )
         .replace("hosts: [localhost]", "hosts: [one]")
+        .replace("  port: 8440", "  port: 8440\n  store: rediss://redis.shop.internal")
     )
     path = tmp_path / "topology.yml"
     path.write_text(text)
@@ -290,6 +292,109 @@ def test_monitors_reach_every_process(tmp_path: Path, sample: str) -> None:
             "spiffe://shop.internal/service/stock",
             "spiffe://shop.internal/watch",
         )
+
+
+OUTSIDE = """
+  partner:
+    authentication:
+      tls_client_auth: { san_dns: app.partner.test, trust_domain: partner.test }
+    calls: { edge: [orders.read] }
+  desk:
+    authentication:
+      self_signed_tls_client_auth:
+        jwks_uri: https://desk.test/jwks
+        trust_bundle: /etc/certbound/desk.pem
+        networks: [10.1.0.0/16]
+    calls: { orders: [orders.read] }
+  robot:
+    authentication:
+      private_key_jwt: { jwks: { keys: [%s] } }
+    binding: dpop
+    calls: { orders: [orders.read] }
+  spiffe://partner.test/robot:
+    authentication: { spiffe_x509: {} }
+    calls: { orders: [orders.read] }
+"""
+
+
+def test_outside_clients_prove_themselves_as_they_say(
+    tmp_path: Path, sample: str
+) -> None:
+    """A client that is no service of ours is registered by any of the four methods."""
+    # RFC 7515, appendix A.3.1
+    jwk = (
+        '{"kty":"EC","crv":"P-256","kid":"1",'
+        '"x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU",'
+        '"y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}'
+    )
+    path = tmp_path / "topology.yml"
+    path.write_text(
+        sample.replace("\nclients:\n", "\nclients:" + OUTSIDE % jwk).replace(
+            "  port: 8440\n",
+            "  port: 8440\n  trust_bundles: {partner.test: /etc/partner.pem}\n",
+        )
+    )
+    config = config_of(load(path), "token-service", tmp_path)
+    assert isinstance(config, TokenServiceConfig)
+    assert config.trust_bundles == {"partner.test": Path("/etc/partner.pem")}
+    partner, desk, robot, spiffe = (
+        config.clients[name]
+        for name in ("partner", "desk", "robot", "spiffe://partner.test/robot")
+    )
+    assert partner.tls_client_auth == SubjectMatch(
+        san_dns="app.partner.test", trust_domain="partner.test"
+    )
+    assert partner.audiences == {"https://edge.shop.internal": ["orders.read"]}
+    assert desk.self_signed_tls_client_auth == SelfSigned(
+        jwks_uri="https://desk.test/jwks",
+        trust_bundle=Path("/etc/certbound/desk.pem"),
+        networks=("10.1.0.0/16",),
+    )
+    assert robot.private_key_jwt is not None
+    assert [one.key_id for one in robot.private_key_jwt.registered()] == ["1"]
+    assert (robot.binding, desk.binding) == ("dpop", "certificate")
+    assert spiffe.spiffe_x509 == SpiffeX509()
+
+
+STORED = """
+  store: rediss://certbound@redis.shop.internal:6379/0?ssl_ca_certs=/etc/certbound/ca.pem
+  store_password: /etc/certbound/redis-password
+  key_rotation: 7d
+  key_lead: 2h
+  mtls_base: https://mtls.shop.internal
+  rates: { token: { per_second: 0.5, burst: 3 } }
+"""
+
+
+def test_token_service_is_told_its_options(tmp_path: Path, sample: str) -> None:
+    """Store, times of its keys, address and rates reach the token service alone."""
+    path = tmp_path / "topology.yml"
+    path.write_text(sample.replace("  port: 8440\n", f"  port: 8440{STORED}"))
+    topology = load(path)
+    config = config_of(topology, "token-service", tmp_path)
+    assert isinstance(config, TokenServiceConfig)
+    assert config.store is not None
+    assert config.store.startswith("rediss://certbound@redis.shop.internal:6379/0")
+    assert config.store_password == Path("/etc/certbound/redis-password")
+    assert (config.key_rotation, config.key_lead) == (7 * 86400, 7200)
+    assert config.mtls_base == "https://mtls.shop.internal"
+    assert config.rates == Rates(token=Rate(per_second=0.5, burst=3))
+    assert config_of(topology, "orders", tmp_path).store is None
+
+
+def test_store_of_a_service_is_its_own(tmp_path: Path, sample: str) -> None:
+    """Services and gateways may each have a store for the proofs they have seen."""
+    path = tmp_path / "topology.yml"
+    path.write_text(
+        sample.replace("port: 8443\n", "port: 8443\n    store: unix:///run/redis\n")
+        .replace("port: 8444\n", "port: 8444\n    store: redis://localhost\n")
+        .replace("    store: redis", "    store_password: /etc/pw\n    store: redis")
+    )
+    topology = load(path)
+    assert config_of(topology, "stock", tmp_path).store == "unix:///run/redis"
+    edge = config_of(topology, "edge", tmp_path)
+    assert (edge.store, edge.store_password) == ("redis://localhost", Path("/etc/pw"))
+    assert config_of(topology, "token-service", tmp_path).store is None
 
 
 def test_deployment_is_described_for_machines(

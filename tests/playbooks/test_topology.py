@@ -144,6 +144,7 @@ def test_each_mistake_has_its_sentence(load: Load, sample: str, mistake: str) ->
     line, _, rest = message.removeprefix(":").partition(": ")
     assert said in rest
     assert "\n" not in message
+    assert "hunter2" not in message  # what a mistake is likely to give away
     assert 0 < int(line) <= len(text.splitlines())
 
 
@@ -197,8 +198,41 @@ def test_profile_shortens_tokens(
     load: Load, fapi2: str, before: str, after: str, said: str
 ) -> None:
     """Under FAPI 2.0 a token lives ten minutes at most, whoever it is for."""
-    assert load(fapi2.replace(before, after.replace("11m", "10m"), 1))
+    load(fapi2.replace(before, after.replace("11m", "10m"), 1))
     assert said in refusal(load, fapi2.replace(before, after, 1))
+
+
+def test_profile_knows_no_spiffe_client(load: Load, fapi2: str) -> None:
+    """FAPI 2.0 names the methods of authentication; the SPIFFE draft's is none."""
+    client = (
+        "clients:\n  'spiffe://shop.internal/partner':\n"
+        "    authentication: {spiffe_x509: {}}\n    calls: {orders: [orders.read]}\n"
+    )
+    text = fapi2.replace("clients:\n", client, 1)
+    assert "spiffe_x509: fapi2 has no such method" in refusal(load, text)
+    load(text.replace("profile: fapi2", "profile: oauth2"))
+
+
+def test_opaque_tokens_are_known_to_every_replica(load: Load, sample: str) -> None:
+    """Two token services that keep state apart cannot read each other's tokens."""
+    text = sample.replace(
+        "\n  localhost: {", "\n  other: {address: 127.0.0.2}\n  localhost: {"
+    ).replace(
+        "hosts: [localhost]\n  port: 8440", "hosts: [localhost, other]\n  port: 8440"
+    )
+    apart = "clients.drill-phantom.format: an opaque token is known to one of several"
+    assert apart in refusal(load, text)
+    for store, shared in (
+        ("sqlite:///var/state", False),
+        ("unix:///run/redis", False),
+        ("redis://localhost", False),
+        ("rediss://redis.shop.internal", True),
+    ):
+        stored = text.replace("  port: 8440\n", f"  port: 8440\n  store: {store}\n")
+        if shared:
+            load(stored)
+        else:
+            assert apart in refusal(load, stored)
 
 
 def test_two_hosts_may_not_share_a_name(load: Load, sample: str) -> None:

@@ -281,3 +281,9 @@ def test_a_key_signs_longer_than_it_waits(tmp_path: Path) -> None:
     token_service_config(tmp_path, key_rotation=7200, key_lead=7199)
     with pytest.raises(ConfigError, match="expected less than key_rotation"):
         token_service_config(tmp_path, key_rotation=7200, key_lead=7200)
+
+
+def test_a_password_belongs_to_a_store(tmp_path: Path) -> None:
+    """A file with a password for nothing is a mistake."""
+    said = refused(tmp_path, {**service_document(), "store_password": "/etc/password"})
+    assert "expected a store beside it" in said

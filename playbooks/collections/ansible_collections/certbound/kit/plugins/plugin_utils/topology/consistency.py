@@ -16,6 +16,7 @@ from .model import TOKEN_SERVICE, Gateway, Service, Topology, in_words
 from .parts import check_parts
 from .permissions import LONGEST_TOKEN, check_permissions
 from .profile import check_profile
+from .stores import check_stores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +27,7 @@ BACK_DATING = timedelta(minutes=5)  # `pki` dates a certificate back, within its
 _SHORTEST = 2 * BACK_DATING  # what `pki` takes as a life
 
 
+KEY_ROTATION, KEY_LEAD = 30 * 86400, 3600  # seconds, unless said; as in `services`
 _WORKLOADS = {"services": "a service's", "gateways": "a gateway's"}
 
 
@@ -42,6 +44,11 @@ def check_names(document: Document) -> None:
             ) from None
     for key, host in _hosts_named(document):
         document.check_declared(key, host, kind="host", known=data["hosts"])
+    if data["trust_domain"] in data["token_service"].get("trust_bundles", {}):
+        raise document.refuse(
+            ("token_service", "trust_bundles", data["trust_domain"]),
+            "is our own, whose roots every identity has; expected others",
+        )
     owners = {TOKEN_SERVICE: "the token service's own"}
     for part, whose in _WORKLOADS.items():
         for name in data.get(part, {}):
@@ -70,7 +77,9 @@ def check(document: Document, topology: Topology) -> None:
     _check_ports(document, topology)
     _check_audiences(document, topology)
     _check_lifetimes(document, topology)
+    _check_key_times(document, topology)
     _check_monitors(document, topology)
+    check_stores(document, topology)
     check_permissions(document, topology)
     check_profile(document, topology)
     check_parts(document, topology)
@@ -160,6 +169,25 @@ def _check_monitors(document: Document, topology: Topology) -> None:
                 f"{name!r} is not of {topology.trust_domain}, whose certificates alone "
                 "are let in",
             )
+
+
+def _check_key_times(document: Document, topology: Topology) -> None:
+    """Refuse signing keys that are published after they are due."""
+    rotation = topology.token_options.get("key_rotation", KEY_ROTATION)
+    lead = topology.token_options.get("key_lead", KEY_LEAD)
+    for name, value, least in (
+        ("key_rotation", rotation, 7200),
+        ("key_lead", lead, 900),
+    ):
+        if value < least:
+            raise document.refuse(
+                ("token_service", name),
+                f"expected {in_words(timedelta(seconds=least))} or more",
+            )
+    if lead >= rotation:
+        raise document.refuse(
+            ("token_service", "key_lead"), "expected less than key_rotation"
+        )
 
 
 def _check_lifetimes(document: Document, topology: Topology) -> None:

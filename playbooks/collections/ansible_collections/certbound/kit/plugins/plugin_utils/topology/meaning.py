@@ -20,7 +20,9 @@ from .model import (
     Lifetimes,
     Route,
     Service,
+    Store,
     Topology,
+    seconds,
     spiffe_id,
 )
 
@@ -74,6 +76,9 @@ def _topology(data: dict[str, Any]) -> Topology:
         ca_host=data["ca"]["host"],
         token_hosts=tuple(token_service["hosts"]),
         token_port=token_service["port"],
+        token_store=_store(token_service),
+        token_options=_token_options(token_service),
+        trust_bundles=token_service.get("trust_bundles", {}),
         issuer=token_service.get(
             "issuer", _default_issuer(token_service, hosts, dns_domain)
         ),
@@ -102,6 +107,26 @@ def _default_issuer(
     return f"https://{name}:{token_service['port']}"
 
 
+def _token_options(token_service: dict[str, Any]) -> dict[str, Any]:
+    """Return what the token service's document takes as it is, or in seconds."""
+    options = {
+        name: token_service[name]
+        for name in ("mtls_base", "rates")
+        if name in token_service
+    }
+    return options | {
+        name: seconds(duration(token_service[name]))
+        for name in ("key_rotation", "key_lead")
+        if name in token_service
+    }
+
+
+def _store(part: dict[str, Any]) -> Store | None:
+    if "store" not in part:
+        return None
+    return Store(url=part["store"], password=part.get("store_password"))
+
+
 def _lifetimes(given: dict[str, str]) -> Lifetimes:
     texts = _DEFAULT_LIFETIMES | given
     return Lifetimes(**{name: duration(text) for name, text in texts.items()})
@@ -121,6 +146,7 @@ def _service(name: str, service: dict[str, Any], dns_domain: str) -> Service:
         scopes=tuple(service["scopes"]),
         calls=_calls(service.get("calls", {})),
         audience=service.get("audience", f"https://{name}.{dns_domain}"),
+        store=_store(service),
         bearer_clients=tuple(service.get("bearer_clients", ())),
         delegates={
             scope: _calls(calls)
@@ -135,6 +161,7 @@ def _gateway(name: str, gateway: dict[str, Any], dns_domain: str) -> Gateway:
         hosts=tuple(gateway["hosts"]),
         port=gateway["port"],
         audience=gateway.get("audience", f"https://{name}.{dns_domain}"),
+        store=_store(gateway),
         routes={
             prefix: Route(
                 service=route["service"],
@@ -150,11 +177,13 @@ def _client(name: str, client: dict[str, Any], lifetimes: Lifetimes) -> Client:
     lifetime = client.get("lifetime")
     return Client(
         name=name,
-        service=client["service"],
+        service=client.get("service"),
+        authentication=client.get("authentication", {}),
         binding=client.get("binding", "certificate"),
         format=client.get("format", "jwt"),
         lifetime=duration(lifetime) if lifetime else lifetimes.token,
         calls=_calls(client["calls"]),
+        exchanges=client.get("exchanges", False),
     )
 
 

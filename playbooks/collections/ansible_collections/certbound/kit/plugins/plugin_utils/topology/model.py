@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -59,6 +60,19 @@ class Host:
 
 
 @dataclass(frozen=True)
+class Store:
+    """Where state stands that replicas share, unless each keeps its own."""
+
+    url: str
+    password: str | None  # a file with it, on each host
+
+    @property
+    def scheme(self) -> str:
+        """What it is: sqlite, or Redis by unix, redis or rediss."""
+        return urlsplit(self.url).scheme
+
+
+@dataclass(frozen=True)
 class Workload:
     """What others may call, on each of its hosts."""
 
@@ -66,6 +80,7 @@ class Workload:
     hosts: tuple[str, ...]
     port: int
     audience: str
+    store: Store | None
 
 
 @dataclass(frozen=True)
@@ -141,11 +156,13 @@ class Client:
     """A registration at the token service beside the services' own."""
 
     name: str
-    service: str
+    service: str | None  # whose certificate it shows; None: it is no service of ours
+    authentication: Mapping[str, Any]  # then: by the method's name, its parameters
     binding: str  # certificate, dpop, or none: a bearer token
     format: str  # jwt, or opaque: a reference
     lifetime: timedelta
     calls: Calls
+    exchanges: bool = False  # whether it may exchange what was sent to its service
 
 
 @dataclass(frozen=True)
@@ -163,10 +180,13 @@ class Topology:
     token_hosts: tuple[str, ...]
     token_port: int
     issuer: str
+    token_store: Store | None
+    token_options: Mapping[str, Any]  # further members of the token service's document
+    trust_bundles: Mapping[str, str]  # foreign trust domain -> file of its roots
     services: Mapping[str, Service]
     gateways: Mapping[str, Gateway]
     clients: Mapping[str, Client]
-    drill: Mapping[str, str] | None
+    drill: Mapping[str, Any] | None
 
     @property
     def workloads(self) -> Mapping[str, Service | Gateway]:

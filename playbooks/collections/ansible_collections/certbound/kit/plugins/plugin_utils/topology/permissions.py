@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from .authentication import check_authentication
 from .model import Calls, Client, Gateway, Service, Topology
 
 if TYPE_CHECKING:
@@ -33,7 +34,11 @@ def check_permissions(document: Document, topology: Topology) -> None:
 
 
 def _check_calls(
-    document: Document, topology: Topology, key: KeyPath, caller: str, calls: Calls
+    document: Document,
+    topology: Topology,
+    key: KeyPath,
+    caller: str | None,
+    calls: Calls,
 ) -> None:
     for callee, scopes in calls.items():
         here = (*key, "calls", callee)
@@ -128,13 +133,9 @@ def _check_clients(document: Document, topology: Topology) -> None:
                 ("clients", name),
                 f"is a {kind}'s name, which is a client by itself; expected another",
             )
-        key = ("clients", name, "service")
-        document.check_declared(
-            key, client.service, kind="service", known=topology.services
-        )
-        _check_calls(
-            document, topology, ("clients", name), client.service, client.calls
-        )
+        check_authentication(document, topology, client)
+        key = ("clients", name)
+        _check_calls(document, topology, key, client.service, client.calls)
         if client.lifetime > LONGEST_TOKEN:
             raise document.refuse(
                 ("clients", name, "lifetime"), "expected at most 1h for a token"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .addresses import origins, port_of, token_service, url_of
 from .instances import instance_id, instances_on
-from .model import TOKEN_SERVICE, Gateway, Service, Topology
+from .model import TOKEN_SERVICE, Gateway, Service, Store, Topology
 from .registrations import token_clients
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def processes(topology: Topology, host: str, places: Places) -> list[Json]:
 
 def process_document(topology: Topology, name: str, host: str, places: Places) -> Json:
     """Return the configuration of one process."""
-    common = {
+    common: Json = {
         "service": name,
         "instance": instance_id(name, host),
         "trust_domain": topology.trust_domain,
@@ -50,10 +50,20 @@ def process_document(topology: Topology, name: str, host: str, places: Places) -
         "state": str(places.state(name)),
     }
     if name == TOKEN_SERVICE:
+        common |= _store(topology.token_store)
         return common | _of_token_service(topology, host)
+    common |= _store(topology.workloads[name].store)
     if name in topology.gateways:
         return common | _of_gateway(topology, topology.gateways[name], host)
     return common | _of_service(topology, topology.services[name], host)
+
+
+def _store(store: Store | None) -> Json:
+    """Return where state stands; without a word of it, each process keeps its own."""
+    if store is None:
+        return {}
+    password = {"store_password": store.password} if store.password else {}
+    return {"store": store.url, **password}
 
 
 def _of_token_service(topology: Topology, host: str) -> Json:
@@ -61,6 +71,8 @@ def _of_token_service(topology: Topology, host: str) -> Json:
         "kind": "token-service",
         "issuer": topology.issuer,
         "clients": token_clients(topology),
+        "trust_bundles": dict(topology.trust_bundles),
+        **topology.token_options,
         **_replicas(topology, host),
     }
 

@@ -32,6 +32,11 @@ def check_profile(document: Document, topology: Topology) -> None:
                 ("clients", name, "binding"),
                 "fapi2 forbids bearer tokens, expected certificate or dpop",
             )
+        if "spiffe_x509" in client.authentication:
+            raise document.refuse(
+                ("clients", name, "authentication", "spiffe_x509"),
+                "fapi2 has no such method, expected another",
+            )
     lives: list[tuple[KeyPath, timedelta]] = [
         (("lifetimes", "token"), topology.lifetimes.token),
         *(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .model import Calls, Gateway, Service, Topology, seconds
+from .model import Calls, Client, Gateway, Service, Topology, seconds
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -22,31 +22,51 @@ def token_clients(topology: Topology) -> Json:
     of its own (no such audience), and not for being unknown.
     """
     workloads = {
-        name: _client(
-            topology, name, own.calls, topology.lifetimes.token, "certificate"
-        )
-        | {"audience": own.audience, "delegates": _delegates(topology, own)}
+        name: _client(topology, own.calls, topology.lifetimes.token)
+        | _by_name(topology, name)
+        | _of_audience(topology, own)
         for name, own in topology.workloads.items()
     }
     return workloads | {
-        name: _client(topology, c.service, c.calls, c.lifetime, c.binding)
-        | {"format": c.format}
-        for name, c in topology.clients.items()
+        name: _client(topology, client.calls, client.lifetime)
+        | _authentication(topology, client)
+        | {"binding": client.binding, "format": client.format}
+        | _exchanges(topology, client)
+        for name, client in topology.clients.items()
     }
 
 
-def _client(
-    topology: Topology, service: str, calls: Calls, lifetime: timedelta, binding: str
-) -> Json:
+def _authentication(topology: Topology, client: Client) -> Json:
+    """Return how a client proves itself: by a service's certificate, or as it says."""
+    if client.service is not None:
+        return _by_name(topology, client.service)
+    return dict(client.authentication)
+
+
+def _by_name(topology: Topology, service: str) -> Json:
+    return {"tls_client_auth": {"san_uri": topology.spiffe_id(service)}}
+
+
+def _client(topology: Topology, calls: Calls, lifetime: timedelta) -> Json:
     return {
-        "tls_client_auth": {"san_uri": topology.spiffe_id(service)},
-        "binding": binding,
+        "binding": "certificate",
         "lifetime": seconds(lifetime),
         "audiences": {
             topology.workloads[callee].audience: list(scopes)
             for callee, scopes in calls.items()
         },
     }
+
+
+def _exchanges(topology: Topology, client: Client) -> Json:
+    if not client.exchanges or client.service is None:
+        return {}
+    return _of_audience(topology, topology.services[client.service])
+
+
+def _of_audience(topology: Topology, own: Service | Gateway) -> Json:
+    """Return what a workload may do with tokens that are sent to it."""
+    return {"audience": own.audience, "delegates": _delegates(topology, own)}
 
 
 def _delegates(topology: Topology, own: Service | Gateway) -> Json:

@@ -8,6 +8,7 @@ to another is for `meaning`.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from .document import Document, KeyPath
 
+_USER = re.compile(r"//[^/\s]*@")
 SCHEMA = Path(__file__).parents[3] / "schemas" / "topology.json"
 
 
@@ -96,4 +98,5 @@ def _shown(value: Any) -> str:
         return f"a mapping of {len(value)}"
     if isinstance(value, list):
         return json.dumps(value, default=str) if len(value) < 9 else "a long list"  # noqa: PLR2004 -- fits one line
-    return json.dumps(value, default=str)
+    # Whatever a URL says of its user is not repeated: it may be a password.
+    return _USER.sub("//...@", json.dumps(value, default=str))
