@@ -102,11 +102,14 @@ class _Process(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tls_minimum: Literal["1.2", "1.3"] = "1.3"
     state: Path | None = None  # a directory of its own, for what it makes itself
     store: Text | None = None  # a URL as in `services.state.open`; None: in `state`
+    store_password: Path | None = None  # a file with it, where the URL has none
     monitors: tuple[Text, ...] = ()  # SPIFFE IDs that may read its metrics
     trusted_hops: tuple[TrustedHop, ...] = ()  # none: the connection says who calls
 
     def __post_init__(self) -> None:
         ip_address(self.address)
+        if self.store is None and self.store_password is not None:
+            raise ValueError("store_password: expected a store beside it")
         for name in (self.spiffe_id, *self.monitors):
             _check_spiffe_id(name)
         named = [hop.spiffe_id for hop in self.trusted_hops if hop.spiffe_id]
@@ -119,15 +122,12 @@ class _Process(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def _is_of_the_domain(self, name: str) -> bool:
         return SpiffeId.parse(name).trust_domain == self.trust_domain
 
-    store_password: Path | None = None  # a file with it, where the URL has none
 
 class ServiceConfig(
     _Process, frozen=True, kw_only=True, tag="service", tag_field="kind"
 ):
     """A resource service of the topology."""
 
-        if self.store is None and self.store_password is not None:
-            raise ValueError("store_password: expected a store beside it")
     app: Text  # module:factory
     client_id: Text
     token_service: TokenServiceAddress
