@@ -23,7 +23,8 @@ MODULES = (
     "supervised",
     "units",
 )
-ON_THE_CONTROLLER = {"release"}  # an action: its file documents and runs nothing
+# Actions, whose files document and run nothing.
+ON_THE_CONTROLLER = {"describe", "release"}
 PACKAGE = "ansible_collections.certbound.kit.plugins.modules"
 
 

@@ -135,6 +135,8 @@ def test_deployment_is_described(rolling: Rolling, first: Day) -> None:
         assert Path(service["certificate"]).exists()
         assert Path(service["private_key"]).exists()
     assert Path(description["trust_bundle"]).exists()
+    kept = path.with_name("topology.yml").read_text()
+    assert kept == rolling.topology.read_text()
 
 
 def test_second_run_changes_nothing(first: Day, second: Day) -> None:

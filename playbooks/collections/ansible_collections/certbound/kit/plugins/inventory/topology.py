@@ -116,6 +116,7 @@ from ansible_collections.certbound.kit.plugins.plugin_utils.topology.shape impor
 # Groups; a host may well be called ca.
 _AUTHORITY = "certificate_authority"
 _WORKLOADS = "workloads"  # the group of hosts that run anything at all
+_KEPT = "topology.yml"  # by the action `describe`
 _EXIT_UNREADABLE = 4  # as Ansible's own for a file that cannot be parsed
 
 
@@ -139,14 +140,6 @@ class InventoryModule(BaseInventoryPlugin):
         super().parse(inventory, loader, path, cache)
         self._read_config_data(path)
         base = Path(path).resolve().parent
-        try:
-            topology = load(_as_seen_from_here(self._place(base, "topology")))
-        except TopologyError as error:
-            # Raised, this would be one of three warnings (Ansible tries the file with
-            # each of its own plugins too), each printed twice, and an error that does
-            # not name the cause. Said once and alone, it is read.
-            self.display.error(str(error), wrap_text=False)
-            raise SystemExit(_EXIT_UNREADABLE) from None
         places = Places(
             project=PurePosixPath(self._place(base, "project")),
             root=PurePosixPath(self._place(base, "root")),
@@ -155,6 +148,18 @@ class InventoryModule(BaseInventoryPlugin):
         controller = places.root
         if self.get_option("controller_root"):
             controller = PurePosixPath(self._place(base, "controller_root"))
+        file = self._place(base, "topology")
+        try:
+            topology = load(_as_seen_from_here(file))
+        except TopologyError as error:
+            # Raised, this would be one of three warnings (Ansible tries the file with
+            # each of its own plugins too), each printed twice, and an error that does
+            # not name the cause. Said once and alone, it is read.
+            said = f"{error}{_way_out(file, Path(controller) / _KEPT)}"
+            self.display.error(said, wrap_text=False)
+            raise SystemExit(_EXIT_UNREADABLE) from None
+        self.inventory.add_group("certbound")
+        self.inventory.set_variable("certbound", "certbound_topology", str(file))
         self._add_common(topology, places, controller)
         for host in topology.hosts:
             self._add_host(topology, host, places)
@@ -171,7 +176,6 @@ class InventoryModule(BaseInventoryPlugin):
         places: Places,
         controller: PurePosixPath,
     ) -> None:
-        self.inventory.add_group("certbound")
         common = {
             **self._of_releases(places),
             **self.get_option("vars"),
@@ -224,6 +228,14 @@ class InventoryModule(BaseInventoryPlugin):
         }
         for name, value in facts.items():
             self.inventory.set_variable(host, name, value)
+
+
+def _way_out(file: Path, kept: Path) -> str:
+    """Return how to go on with the topology that was rolled out last, if it is kept."""
+    if not kept.is_file() or kept == file:
+        return ""
+    seen = _as_seen_from_here(kept)
+    return f"\nTo stop what runs by the last one: CERTBOUND_TOPOLOGY={seen}"
 
 
 def _as_seen_from_here(path: Path) -> Path:
