@@ -11,7 +11,7 @@ import httpx
 
 from services.config import TokenServiceAddress
 from services.proof.access_token import AccessToken
-from services.proof.errors import UnknownKeyError
+from services.proof.errors import MalformedTokenError, UnknownKeyError
 from services.proof.introspection import MEDIA_TYPE, parse_answer, verify_answer
 from services.proof.introspection_errors import (
     AnswerKeyError,
@@ -19,6 +19,7 @@ from services.proof.introspection_errors import (
     UnansweredError,
     UnsignedAnswerError,
 )
+from services.proof.jws import LONGEST
 from services.proof.key_set import KeySetUnavailableError, RemoteKeySet
 
 
@@ -46,9 +47,12 @@ class Introspector:
         """Return what the token is.
 
         Raises:
-            InvalidTokenError: it is not active.
+            InvalidTokenError: it is not active, or too long to be a token.
             IntrospectionError: there is no answer, or none that is believed.
         """
+        # The token service would refuse the question, and that is no answer.
+        if len(unverified_token) > LONGEST:
+            raise MalformedTokenError(f"token longer than {LONGEST} characters")
         answer = parse_answer(await self._answer(unverified_token))
         try:
             key = await self._keys.key(answer.key_id)

@@ -28,7 +28,7 @@ from services.proof.errors import (
 
 ALGORITHMS = ("ES256",)  # FAPI 2.0, section 5.4.1, allows it; all our keys are P-256
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
-_LONGEST = 8192  # characters; uvicorn's parsers allow far more in a header
+LONGEST = 8192  # characters; uvicorn's parsers allow far more in a header
 
 # The library's word for which algorithms, header members and sizes are taken.
 TOKENS = jws.JWSRegistry(algorithms=ALGORITHMS)
@@ -73,8 +73,8 @@ def read(text: str, *, registry: jws.JWSRegistry = TOKENS) -> UnverifiedJws:
             object, or any critical extension (none is understood, so RFC 7515,
             section 4.1.11, says to refuse).
     """
-    if len(text) > _LONGEST:
-        raise MalformedTokenError(f"token longer than {_LONGEST} characters")
+    if len(text) > LONGEST:
+        raise MalformedTokenError(f"token longer than {LONGEST} characters")
     # joserfc's base64 decoder skips characters outside the alphabet; one token would
     # then have many spellings.
     if not _COMPACT.fullmatch(text):

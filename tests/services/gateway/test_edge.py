@@ -102,7 +102,11 @@ def test_who_floods_the_edge_with_inventions_is_alone_in_that(
         assert edge.get(edge.token()).status_code == 200
 
 
-@pytest.mark.parametrize("token", ["cbo_AAAA", "AAAA", "a.b.c"])
+@pytest.mark.parametrize(
+    "token",
+    ["cbo_AAAA", "AAAA", "a.b.c", "A" * 8193, "cbo_" + "A" * 40_000],
+    ids=["reference", "word", "jws", "long", "longer-than-a-question"],
+)
 def test_a_token_that_nobody_issued_is_refused(edge: Edge, token: str) -> None:
     """Unknown, over and malformed have one answer."""
     assert refusal(edge.get(token))[:2] == (401, "invalid_token")
