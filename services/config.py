@@ -88,6 +88,23 @@ class TrustedHop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             _check_spiffe_id(self.spiffe_id)
 
 
+class RenewalConfig(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
+):
+    """Where a process renews its own certificate, and how patiently."""
+
+    url: Url  # that EST's operations follow, such as https://ca:8450/.well-known/est
+    spiffe_id: Text  # whom to meet there
+    patience: Annotated[float, Meta(gt=0, le=60)] = 10.0  # s: an answer, the live port
+    first_pause: Annotated[float, Meta(gt=0, le=3600)] = 10.0  # s, after a failure;
+    longest_pause: Annotated[float, Meta(gt=0, le=86400)] = 900.0  # doubled up to this
+
+    def __post_init__(self) -> None:
+        _check_spiffe_id(self.spiffe_id)
+        if self.first_pause > self.longest_pause:
+            raise ValueError("first_pause: expected at most longest_pause")
+
+
 class _Process(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What every process of ours needs: a name, an address and an identity."""
 
@@ -105,6 +122,7 @@ class _Process(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     store_password: Path | None = None  # a file with it, where the URL has none
     monitors: tuple[Text, ...] = ()  # SPIFFE IDs that may read its metrics
     trusted_hops: tuple[TrustedHop, ...] = ()  # none: the connection says who calls
+    renewal: RenewalConfig | None = None  # None: the roll-out alone renews
 
     def __post_init__(self) -> None:
         ip_address(self.address)
@@ -212,7 +230,24 @@ class GatewayConfig(
             raise ValueError("token_service: a gateway needs introspection_endpoint")
 
 
-ProcessConfig = ServiceConfig | TokenServiceConfig | GatewayConfig
+class EnrolmentConfig(
+    _Process, frozen=True, kw_only=True, tag="enrolment", tag_field="kind"
+):
+    """The CA's front: it renews the certificate that a caller has (RFC 7030)."""
+
+    ca: Path  # the directory of `python -m pki`
+    issuing_passphrase: Path  # a file that only its owner may read
+    label: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._~-]{1,64}\Z")] | None = None
+    rate: Rate = Rate(per_second=1 / 60, burst=10)  # of each identity
+    waiting: Annotated[int, Meta(ge=1, le=10_000)] = 64  # requests for the CA's key
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.trusted_hops:
+            raise ValueError("trusted_hops: who renews must hold its key here, itself")
+
+
+ProcessConfig = ServiceConfig | TokenServiceConfig | GatewayConfig | EnrolmentConfig
 
 
 def _check_spiffe_id(text: str) -> None:

@@ -11,12 +11,15 @@ the process runs.
     certbound_guard_seconds                           how long a decision took
     certbound_up{part}                                1 or 0, as `/readyz` found it
     certbound_age_seconds{part}                       of the key set, the revocations
+    certbound_certificate_not_after_seconds           when the certificate ends
+    certbound_renewal_age_seconds                     since the last good renewal
+    certbound_renewals_total{outcome,reason}          tries of this process, by class
 """
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -74,6 +77,22 @@ _up = Gauge(
 _age = Gauge(
     "certbound_age_seconds", "How old a part is.", ["part"], registry=_registry
 )
+_not_after = Gauge(
+    "certbound_certificate_not_after_seconds",
+    "When the present certificate ends, in seconds since 1970.",
+    registry=_registry,
+)
+_renewal_age = Gauge(
+    "certbound_renewal_age_seconds",
+    "How long ago the present certificate was issued.",
+    registry=_registry,
+)
+_renewals = Counter(
+    "certbound_renewals",
+    "Tries to renew the certificate, by the failure's class.",
+    ["outcome", "reason"],
+    registry=_registry,
+)
 
 
 @dataclass(slots=True)
@@ -125,6 +144,22 @@ def part(name: str, *, up: bool, age: timedelta | None) -> None:
     _up.labels(name).set(up)
     if age is not None:
         _age.labels(name).set(age.total_seconds())
+
+
+def certificate(*, not_after: datetime, age: timedelta) -> None:
+    """Note how the present certificate is."""
+    _not_after.set(not_after.timestamp())
+    _renewal_age.set(age.total_seconds())
+
+
+def renewed() -> None:
+    """Count a certificate that is renewed, and served."""
+    _renewals.labels(ANSWERED, "").inc()
+
+
+def not_renewed(failure: Exception) -> None:
+    """Count a try that failed."""
+    _renewals.labels(FAILED, type(failure).__name__).inc()
 
 
 def exposition() -> bytes:

@@ -1,4 +1,4 @@
-"""Run one process of the topology: the token service, a gateway or a service.
+"""Run one process of the topology: token service, gateway, service, the CA's front.
 
 The configuration document says which. This is where the rooms are wired together, in
 the order of the drawing: identity, application, server.
@@ -19,6 +19,7 @@ from pki.identity import SpiffeId
 from services import log
 from services.config import (
     ConfigError,
+    EnrolmentConfig,
     GatewayConfig,
     ProcessConfig,
     ServiceConfig,
@@ -33,6 +34,7 @@ from services.guard.vitals import ServiceVitals
 from services.guard.workload import Workload
 from services.operations.app import Operations
 from services.operations.vitals import IdentityVitals, Vitals
+from services.renewal.task import renewing
 from services.token.app import create_app
 from services.token.registry import Registry
 from services.token.siblings import Sibling
@@ -59,6 +61,8 @@ def serve(path: Path) -> None:
     elif isinstance(config, GatewayConfig):
         gateway = Gateway.load(path)
         made = _Made(create_gateway(gateway), gateway.identity, GatewayVitals(gateway))
+    elif isinstance(config, EnrolmentConfig):
+        made = _enrolment(path, config)
     else:
         made = _resource_service(path, config)
     hops = Watched(lambda: _hops(path), file_stamp(path), name=f"{path}: trusted_hops")
@@ -80,7 +84,13 @@ def serve(path: Path) -> None:
     signal.signal(signal.SIGTERM, _stop)
     log.event("process.started", instance=config.instance, port=listening.port)
     try:
-        listening.run()
+        with renewing(
+            Watched(
+                lambda: read_config(path), file_stamp(path), name=f"{path}: renewal"
+            ),
+            _identity(config),
+        ):
+            listening.run()
     finally:
         log.event("process.stopped", instance=config.instance)
 
@@ -133,6 +143,20 @@ def _token_service(path: Path, first: TokenServiceConfig) -> _Made:
         registry,
         describe=lambda: description(config.current()),
     )
+
+
+def _enrolment(path: Path, first: EnrolmentConfig) -> _Made:
+    # Nowhere else: no other process has the code in it that signs certificates.
+    from services.enrolment.app import create_app as create_front  # noqa: PLC0415
+
+    def read() -> EnrolmentConfig:
+        config = read_config(path)
+        if not isinstance(config, EnrolmentConfig):
+            raise ConfigError(f"{path}: kind is not 'enrolment'")
+        return config
+
+    app = create_front(Watched(read, file_stamp(path), name=str(path)))
+    return _Made(app, _identity(first), app.state.vitals)
 
 
 def _resource_service(path: Path, first: ServiceConfig) -> _Made:

@@ -77,6 +77,23 @@ def token_service_document(**changes: Any) -> dict[str, Any]:
     return {**good, **changes}
 
 
+def enrolment_document(**changes: Any) -> dict[str, Any]:
+    """Return the document of the CA's front, but for the `changes`."""
+    good = {
+        "kind": "enrolment",
+        "service": "enrolment",
+        "instance": "enrolment@localhost",
+        "trust_domain": "shop.internal",
+        "spiffe_id": "spiffe://shop.internal/enrolment",
+        "address": "127.0.0.1",
+        "port": 8450,
+        "identity": "/srv/enrolment/identity/current",
+        "ca": "/srv/ca",
+        "issuing_passphrase": "/srv/secrets/issuing-passphrase",
+    }
+    return {**good, **changes}
+
+
 def client_document(**changes: Any) -> dict[str, Any]:
     """Return the registration of the client `storefront`, but for the `changes`."""
     good = {

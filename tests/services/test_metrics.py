@@ -206,5 +206,8 @@ def test_the_exposition_is_in_prometheus_format() -> None:
         "certbound_guard_seconds",
         "certbound_up",
         "certbound_age_seconds",
+        "certbound_certificate_not_after_seconds",
+        "certbound_renewal_age_seconds",
+        "certbound_renewals",
     }
     assert all(families[name].documentation for name in ours)

@@ -1,0 +1,211 @@
+"""The CA's front as an ASGI application: EST over mutual TLS (RFC 7030, RFC 8951).
+
+    GET  /.well-known/est/cacerts          the issuing CA and the root
+    GET  /.well-known/est/csrattrs         what a request should hold
+    POST /.well-known/est/simplereenroll   the next certificate of whoever asks
+
+A label between `est/` and the operation is taken if it is the configured one. Whoever
+TLS admits may read; who renews is the one whose key the handshake has proved, so no
+channel binding is needed (section 3.5). Key generation on the server is not offered:
+keys stay on the host. A first certificate comes with the roll-out.
+
+What is published of revocation is for everybody, over plain HTTP (RFC 5280, section 8):
+that is an application and a listener of its own, to stand beside this one in
+`services.process`, and nothing of it belongs into these routes.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime
+from functools import partial
+
+from cryptography import x509
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from pki.clock import to_text, utc_now
+from pki.layout import Layout
+from services import audit
+from services.buckets import Buckets
+from services.config import EnrolmentConfig
+from services.enrolment import messages
+from services.enrolment.answers import NO_STORE, Answering, answered, failed, lost
+from services.enrolment.errors import (
+    FirstCertificateError,
+    MediaTypeError,
+    NotFoundError,
+    TooLargeError,
+    TooManyRequestsError,
+    UnreadableError,
+    UnusableCertificateError,
+)
+from services.enrolment.office import Office
+from services.enrolment.queue import Queue
+from services.enrolment.renewal import names
+from services.enrolment.vitals import EnrolmentVitals
+from services.watched import Watched, file_stamp
+from services.wire.peer import Peer, PeerError, peer_of
+
+EST = "/.well-known/est"
+
+
+class Enrolment:
+    """What the operations do."""
+
+    def __init__(
+        self,
+        config: Watched[EnrolmentConfig],
+        office: Office,
+        queue: Queue,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._config = config
+        self._office = office
+        self._queue = queue
+        self._clock = clock
+        self._buckets = Buckets()
+        stamps = [file_stamp(path) for path in office.certificates]
+        self._authorities = Watched(
+            office.authorities,
+            lambda: [stamp() for stamp in stamps],
+            name="certificates of the CA",
+        )
+
+    async def cacerts(self, _request: Request) -> Response:
+        """Answer with the CA's certificates (section 4.1)."""
+        return Response(
+            messages.certificates(self._authorities.current()),
+            media_type=messages.CERTIFICATES,
+        )
+
+    async def csrattrs(self, _request: Request) -> Response:
+        """Answer with what a request should hold (section 4.5)."""
+        return Response(messages.csr_attributes(), media_type=messages.ATTRIBUTES)
+
+    async def simpleenroll(self, _request: Request) -> Response:
+        """Refuse: nothing on the network can vouch for a first certificate."""
+        raise FirstCertificateError("simpleenroll is not offered")
+
+    async def simplereenroll(self, request: Request) -> Response:
+        """Answer with the next certificate of the peer (section 4.2.2).
+
+        1. Who asks is in the certificate of this connection, good now.
+        2. It has not asked too often.
+        3. The body is one request.
+        4. `office`: it may be renewed, and is.
+        """
+        config = self._config.current()
+        peer = request.state.peer = self._peer(request, config)  # 1
+        wait = self._buckets.take(names(peer.certificate.extensions), config.rate)
+        if wait is not None:  # 2
+            raise TooManyRequestsError(f"too many requests of {peer.spiffe_id}", wait)
+        wanted = messages.read_request(await _body(request))  # 3
+        renewed = await self._queue.do(  # 4
+            partial(self._office.renew, wanted, peer.certificate), most=config.waiting
+        )
+        _note(peer, renewed.identity, renewed.certificate)
+        return Response(
+            messages.certificates([renewed.certificate]),
+            media_type=messages.CERTIFICATES,
+            headers=NO_STORE,
+        )
+
+    def labelled(self, handle: Answering) -> Answering:
+        """Return `handle` so that it answers under the configured label alone."""
+
+        async def answering(request: Request) -> Response:
+            label = request.path_params.get("label")
+            if label not in {None, self._config.current().label}:
+                raise NotFoundError("another label than the configured one")
+            return await handle(request)
+
+        return answering
+
+    def _peer(self, request: Request, config: EnrolmentConfig) -> Peer:
+        try:
+            return peer_of(
+                request.scope, trust_domain=config.trust_domain, now=self._clock()
+            )
+        except PeerError as error:
+            raise UnusableCertificateError(str(error)) from error
+
+
+def create_app(
+    config: Watched[EnrolmentConfig], *, clock: Callable[[], datetime] = utc_now
+) -> Starlette:
+    """Return the application; `app.state.vitals` says how it is.
+
+    Raises:
+        UnavailableError: the CA is not whole, or its key cannot be opened.
+    """
+    first = config.current()
+    office = Office(Layout(first.ca), first.issuing_passphrase, clock=clock)
+    office.open()
+    queue = Queue()
+    app = Starlette(
+        routes=_routes(Enrolment(config, office, queue, clock)),
+        exception_handlers={HTTPException: lost, Exception: failed},
+        lifespan=_closing(queue),
+    )
+    app.router.redirect_slashes = False  # a redirect would repeat the Host it was sent
+    app.state.vitals = EnrolmentVitals(office, queue)
+    return app
+
+
+def _routes(enrolment: Enrolment) -> list[Route]:
+    operations = (
+        ("cacerts", "GET", enrolment.cacerts),
+        ("csrattrs", "GET", enrolment.csrattrs),
+        ("simpleenroll", "POST", enrolment.simpleenroll),
+        ("simplereenroll", "POST", enrolment.simplereenroll),
+    )
+    return [
+        Route(
+            f"{EST}{label}/{name}",
+            answered(name, enrolment.labelled(handle)),
+            methods=[method],
+        )
+        for label in ("", "/{label}")
+        for name, method, handle in operations
+    ]
+
+
+async def _body(request: Request) -> bytes:
+    """Return the whole body, or stop reading where no honest request would go on."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != messages.REQUEST:
+        raise MediaTypeError(f"content type {kind[:100]!r}")
+    body = bytearray()
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > messages.LONGEST:
+                raise TooLargeError(f"body longer than {messages.LONGEST} bytes")
+    except ClientDisconnect:
+        raise UnreadableError("the caller hung up before the end") from None
+    return bytes(body)
+
+
+def _note(peer: Peer, identity: str, certificate: x509.Certificate) -> None:
+    audit.granted(
+        "certificate.renewed",
+        client_id=identity,
+        peer=peer.spiffe_id,
+        serial=peer.serial,
+        renewed=format(certificate.serial_number, "x"),
+        not_after=to_text(certificate.not_valid_after_utc),
+    )
+
+
+def _closing(
+    queue: Queue,
+) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        queue.close()
+
+    return lifespan

@@ -1,0 +1,175 @@
+"""The CA's office: its key in hand, it renews one certificate after the other.
+
+`app` brings each request here, into the one thread that signs: the ledger has one
+writer at a time, and the event loop waits for no disk. `python -m pki issue` may run
+beside it; both hold the CA's lock while they work.
+
+The issuing key is opened with the first certificate and held, because opening it costs
+a quarter of a second on purpose (`pki.keys`). It is opened anew if the issuing CA has
+got another. What holds the key is this process: nothing of it is written.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from pki import keys
+from pki.decision import Answer, Desk, Request
+from pki.errors import PkiError
+from pki.layout import Layout
+from pki.ledger import Ledger, open_ledger
+from pki.policy import read_policy
+from pki.request import RequestError
+from pki.signing import Order, check_clock, sign_and_record
+from pki.storage import check_private, exclusive
+from services.enrolment.errors import RefusedByPolicyError, UnavailableError
+from services.enrolment.renewal import check_request, holder_of
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """A certificate, and whose it is in the ledger."""
+
+    identity: str
+    certificate: x509.Certificate
+
+
+class Office:
+    """The CA in one directory; used by one thread at a time."""
+
+    def __init__(
+        self, layout: Layout, passphrase: Path, *, clock: Callable[[], datetime]
+    ) -> None:
+        self._layout = layout
+        self._passphrase = passphrase
+        self._clock = clock
+        self._key: ec.EllipticCurvePrivateKey | None = None
+
+    def open(self) -> None:
+        """Return if the CA is whole, and its key can be used.
+
+        Raises:
+            UnavailableError: it is not.
+        """
+        try:
+            self._layout.check_complete()
+            self._opened_key(self._certificate("issuing"))
+            with open_ledger(self._layout.ledger) as ledger:
+                check_clock(ledger, self._clock())
+        except (PkiError, OSError, ValueError) as error:
+            raise UnavailableError(f"the CA cannot sign: {error}") from error
+
+    @property
+    def certificates(self) -> tuple[Path, Path]:
+        """The files of the issuing CA and the root."""
+        return self._layout.certificate("issuing"), self._layout.certificate("root")
+
+    def authorities(self) -> list[x509.Certificate]:
+        """Return the issuing CA and the root.
+
+        Raises:
+            UnavailableError: they cannot be read.
+        """
+        try:
+            return [self._certificate("issuing"), self._certificate("root")]
+        except (OSError, ValueError) as error:
+            raise UnavailableError(f"the CA's certificates: {error}") from error
+
+    def renew(
+        self, request: x509.CertificateSigningRequest, present: x509.Certificate
+    ) -> Renewed:
+        """Return the certificate that follows `present`, durable in the ledger.
+
+        Args:
+            request: as it came; nothing in it is proved.
+            present: the certificate that the handshake has proved.
+
+        Raises:
+            EnrolmentError: the subclass says why there is none.
+        """
+        check_request(request, present)
+        try:
+            self._layout.check_complete()
+            with (
+                exclusive(self._layout.lock),
+                open_ledger(self._layout.ledger) as ledger,
+            ):
+                return self._renew(ledger, request, present)
+        except (PkiError, OSError, ValueError) as error:
+            raise UnavailableError(f"the CA cannot sign: {error}") from error
+
+    def _renew(
+        self,
+        ledger: Ledger,
+        request: x509.CertificateSigningRequest,
+        present: x509.Certificate,
+    ) -> Renewed:
+        serial = format(present.serial_number, "x")
+        identity = holder_of(
+            ledger,
+            serial=serial,
+            present=_spki(present),
+            wanted=_spki(request),
+        )
+        desk = self._desk(ledger, run_id=f"renewal of {serial}")
+        text = request.public_bytes(Encoding.PEM).decode()
+        (decided,) = desk.decide_all([Request(identity, text)])
+        if isinstance(decided, Order):
+            key = self._opened_key(desk.issuing)
+            (certificate,) = sign_and_record(ledger, [decided], key)
+            return Renewed(identity, certificate)
+        return Renewed(identity, _certified(decided))
+
+    def _desk(self, ledger: Ledger, *, run_id: str) -> Desk:
+        root, issuing = self._certificate("root"), self._certificate("issuing")
+        now = self._clock()
+        check_clock(ledger, now)
+        return Desk(
+            policy=read_policy(self._layout.policy.read_bytes()),
+            ledger=ledger,
+            root=root,
+            issuing=issuing,
+            authority_keys=frozenset({_spki(root), _spki(issuing)}),
+            now=now,
+            run_id=run_id,
+        )
+
+    def _opened_key(self, issuing: x509.Certificate) -> ec.EllipticCurvePrivateKey:
+        if self._key is None or self._key.public_key() != issuing.public_key():
+            check_private(self._passphrase)
+            passphrase = self._passphrase.read_bytes().rstrip(b"\r\n")
+            sealed = keys.read_sealed(self._layout.sealed_key("issuing"))
+            self._key = keys.unseal(sealed, passphrase, purpose="issuing")
+            if self._key.public_key() != issuing.public_key():
+                self._key = None
+                raise UnavailableError("the issuing key is not of its certificate")
+        return self._key
+
+    def _certificate(self, purpose: str) -> x509.Certificate:
+        pem = self._layout.certificate(purpose).read_bytes()
+        return x509.load_pem_x509_certificate(pem)
+
+
+def _certified(answer: Answer) -> x509.Certificate:
+    """Return the certificate that was issued before, or raise the refusal."""
+    if answer.certificate is not None:
+        return answer.certificate
+    refusal = answer.refusal or PkiError("the CA gave no answer")
+    refused = RefusedByPolicyError(str(refusal), refusal.code)
+    if isinstance(refusal, RequestError):
+        refused.description = "the CA takes no request of this form"
+    raise refused from refusal
+
+
+def _spki(holder: x509.Certificate | x509.CertificateSigningRequest) -> str:
+    """Return what the ledger knows a key by, of whatever kind it is."""
+    der = holder.public_key().public_bytes(
+        Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+    )
+    return sha256(der).hexdigest()
