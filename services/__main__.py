@@ -79,13 +79,15 @@ def probe(deployment: Path, project: Path, wait: float, only: str) -> None:
 @_PROJECT
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, not the table.")
 @click.option(
-    "--part",
-    type=click.Choice(["victim", "thief"]),
-    help="Play one part, where keys of the two lie on two hosts; prints JSON. The "
-    "victim's answer holds the loot, a member that the thief's deployment must have.",
+    "--holding",
+    default="",
+    metavar="SERVICE[,SERVICE]",
+    help="Play one leg of a relay, with the keys of these services, where not all keys "
+    "lie on one host. Prints JSON, which the deployment of the next leg must have as "
+    "its member handed_on: it holds tokens.",
 )
-def drill(deployment: Path, project: Path, *, as_json: bool, part: str | None) -> None:
-    """Steal the victim's tokens and try to use them; print what happened.
+def drill(deployment: Path, project: Path, *, as_json: bool, holding: str) -> None:
+    """Steal tokens of every kind and try to use them; print what happened.
 
     Exits with 1 if anything differs from what should happen.
     """
@@ -98,15 +100,12 @@ def drill(deployment: Path, project: Path, *, as_json: bool, part: str | None) -
 
     with _refusals():
         described = read_deployment(deployment, project)
-        if part == "victim":
-            played = drilling.run_on_victims_host(described)
-            click.echo(msgspec.json.encode(played))
-            sys.exit(not played.result.ok)
-        if part == "thief":
-            result = drilling.run_on_thiefs_host(described)
-        else:
-            result = drilling.run_drill(described)
-    if as_json or part:
+        if holding:
+            baton = drilling.play(described, holding=holding.split(","))
+            click.echo(msgspec.json.encode(baton))
+            sys.exit(baton.result.differs)
+        result = drilling.run_drill(described)
+    if as_json:
         click.echo(msgspec.json.encode(result))
     else:
         click.echo(render(Observations(drill=result)))

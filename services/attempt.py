@@ -13,12 +13,18 @@ from pathlib import Path
 import httpx
 import msgspec
 
+from pki.clock import utc_now
 from services.errors import ServiceError
+from services.proof.dpop_client import DpopKey
 
 _TIMEOUT = 5.0  # seconds
 _ALERT = re.compile(
     r"^(tlsv1\d?|sslv3) alert "
 )  # OpenSSL names the alert's first version
+
+NONCE = "DPoP-Nonce"
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105
+ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105
 
 
 class UnreachableError(ServiceError):
@@ -42,6 +48,7 @@ class IssuedToken:
 
     text: str
     lifetime: int
+    nonce: str | None = None  # the next one, for a client of DPoP
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,8 @@ class Outcome:
 
     status: int | None
     reason: str
+    nonce: str | None = None  # what the answer says of DPoP (RFC 9449, section 8.2)
+    body: bytes = b""
 
     @property
     def accepted(self) -> bool:
@@ -75,28 +84,62 @@ def caller(trust_bundle: Path, identity: Files | None = None) -> httpx.Client:
     return httpx.Client(verify=context, timeout=_TIMEOUT, trust_env=False)
 
 
-def request_token(
-    client: httpx.Client, endpoint: str, *, client_id: str, resource: str
+def request_token(  # noqa: PLR0913 - a request has that many parts
+    client: httpx.Client,
+    endpoint: str,
+    *,
+    client_id: str,
+    resource: str,
+    subject: str | None = None,
+    key: DpopKey | None = None,
 ) -> IssuedToken:
     """Return an access token for `resource`, with every scope the client may have.
+
+    Args:
+        client: who presents the client's certificate.
+        endpoint: the token endpoint.
+        client_id: the client.
+        resource: the audience of the token.
+        subject: a token to exchange (RFC 8693); None asks in the client's own name.
+        key: what the token is to be bound to, if it is to be a key (RFC 9449).
 
     Raises:
         NoTokenError: the token service refused.
         UnreachableError: it did not answer.
     """
-    form = {
-        "grant_type": "client_credentials",
-        "client_id": client_id,
-        "resource": resource,
-    }
-    try:
-        answer = client.post(endpoint, data=form)
-    except httpx.HTTPError as error:
-        raise UnreachableError(f"{endpoint}: {_ended_by(error)}") from error
+    form = {"client_id": client_id, "resource": resource}
+    if subject is None:
+        form |= {"grant_type": "client_credentials"}
+    else:
+        form |= {
+            "grant_type": TOKEN_EXCHANGE,
+            "subject_token": subject,
+            "subject_token_type": ACCESS_TOKEN_TYPE,
+        }
+    answer = _post(client, endpoint, form, key, None)
+    nonce = answer.headers.get(NONCE)
+    if key is not None and nonce and not answer.is_success:
+        answer = _post(client, endpoint, form, key, nonce)
     if not answer.is_success:
         raise NoTokenError(_error_of(answer).error or str(answer.status_code))
     issued = answer.json()
-    return IssuedToken(issued["access_token"], issued["expires_in"])
+    return IssuedToken(issued["access_token"], issued["expires_in"], nonce)
+
+
+def _post(
+    client: httpx.Client,
+    endpoint: str,
+    form: dict[str, str],
+    key: DpopKey | None,
+    nonce: str | None,
+) -> httpx.Response:
+    headers = {}
+    if key is not None:
+        headers["DPoP"] = key.proof("POST", endpoint, now=utc_now(), nonce=nonce)
+    try:
+        return client.post(endpoint, data=form, headers=headers)
+    except httpx.HTTPError as error:
+        raise UnreachableError(f"{endpoint}: {_ended_by(error)}") from error
 
 
 def fetch(client: httpx.Client, url: str) -> bytes:
@@ -114,14 +157,21 @@ def fetch(client: httpx.Client, url: str) -> bytes:
 def call(client: httpx.Client, url: str, token: str | None) -> Outcome:
     """Return what came of a GET of `url` with `token`, or with none."""
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    return send(client, client.build_request("GET", url, headers=headers))
+
+
+def send(client: httpx.Client, request: httpx.Request) -> Outcome:
+    """Return what came of `request`."""
     try:
-        answer = client.get(url, headers=headers)
+        answer = client.send(request)
     except httpx.HTTPError as error:
         return Outcome(None, _ended_by(error))
+    nonce = answer.headers.get(NONCE)
     if answer.is_success:
-        return Outcome(answer.status_code, "")
+        return Outcome(answer.status_code, "", nonce, answer.content)
     body = _error_of(answer)
-    return Outcome(answer.status_code, body.error_description or body.error)
+    reason = body.error_description or body.error or answer.reason_phrase
+    return Outcome(answer.status_code, reason, nonce)
 
 
 def _error_of(answer: httpx.Response) -> _ErrorBody:

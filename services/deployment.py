@@ -69,6 +69,67 @@ class Instance(Party, frozen=True, kw_only=True):
         return service in {"", self.service} and host in {"", self.host}
 
 
+class RouteParty(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a path of a gateway leads, and the scopes it takes to go there."""
+
+    service: str
+    scopes: list[str]
+    optional_scopes: list[str] = []
+
+
+class GatewayParty(Party, frozen=True, kw_only=True):
+    """A gateway at the edge; `url` is its root, and `routes` begin there."""
+
+    url: str
+    audience: str
+    client_id: str
+    routes: dict[str, RouteParty]  # by the prefix of the path
+
+    @property
+    def calls(self) -> list[Call]:
+        """Each service behind it, with what may be asked for there."""
+        scopes: dict[str, dict[str, None]] = {}
+        for route in self.routes.values():
+            asked = (*route.scopes, *route.optional_scopes)
+            scopes.setdefault(route.service, {}).update(dict.fromkeys(asked))
+        return [Call(service, list(known)) for service, known in scopes.items()]
+
+    def scopes_at(self, callee: str) -> list[str]:
+        """Return the scopes it may use at `callee`; none if it does not lead there."""
+        return next((call.scopes for call in self.calls if call.service == callee), [])
+
+    def path_for(self, scopes: list[str]) -> str:
+        """Return a path that `scopes` open; if there is none, any that leads on."""
+        opened = [
+            prefix
+            for prefix, route in self.routes.items()
+            if set(route.scopes) <= set(scopes)
+        ]
+        return (opened or list(self.routes))[0]
+
+
+class KeyClients(msgspec.Struct, frozen=True, kw_only=True):
+    """Clients of the drill whose tokens are bound to a DPoP key."""
+
+    client: str
+    brief_client: str
+
+
+class PhantomClients(msgspec.Struct, frozen=True, kw_only=True):
+    """Clients of the drill whose tokens are opaque, and the gateway these are for."""
+
+    gateway: str
+    client: str
+    brief_client: str
+
+
+class Onward(msgspec.Struct, frozen=True, kw_only=True):
+    """The service for which the target exchanges the victim's tokens."""
+
+    service: str
+    brief_client: str
+
+
 class DrillParties(msgspec.Struct, frozen=True, kw_only=True):
     """Who plays in the drill: service names and client ids."""
 
@@ -78,13 +139,9 @@ class DrillParties(msgspec.Struct, frozen=True, kw_only=True):
     bearer_client: str
     bearer_brief_client: str
     brief_client: str
-
-
-class Loot(msgspec.Struct, frozen=True, kw_only=True):
-    """Two tokens of the victim's, on their way to the thief."""
-
-    bearer: str
-    bound: str
+    dpop: KeyClients | None = None  # kinds of tokens that this drill leaves out
+    phantom: PhantomClients | None = None
+    exchanged: Onward | None = None
 
 
 class Deployment(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,21 +153,28 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     trust_domain: str
     token_service: TokenServiceParty
     services: dict[str, ServiceParty]
+    gateways: dict[str, GatewayParty] = {}
     instances: list[Instance] = []
     drill: DrillParties | None = None
-    loot: Loot | None = None  # never in a file: what the thief's host is told
+    # Never in a file: what the drill on the host before hands on to this one.
+    handed_on: msgspec.Raw = msgspec.Raw()
+
+    @property
+    def workloads(self) -> dict[str, ServiceParty | GatewayParty]:
+        """Everything that a token may be for."""
+        return {**self.services, **self.gateways}
 
     @property
     def parties(self) -> list[Instance]:
         """Every process; where only services are described, one of each."""
         if self.instances:
             return self.instances
-        described = {"token-service": self.token_service, **self.services}
+        described = {"token-service": self.token_service, **self.workloads}
         return [
             Instance(
                 service=name,
                 instance=f"{name}@{party.host}",
-                url=party.url if isinstance(party, ServiceParty) else "",
+                url=getattr(party, "url", ""),
                 **{field: getattr(party, field) for field in Party.__struct_fields__},
             )
             for name, party in described.items()

@@ -1,9 +1,10 @@
 """An ordinary API for bearer tokens: what the drill's bearer column is tried at.
 
-It does what such APIs do, and does it right: TLS, then signature, issuer, audience and
-times of the token. It asks nobody for a certificate, so whoever holds a token is let
-in. Nothing that is rolled out is built like this; it lives in the drill, for as long as
-that runs, on a loopback port with a certificate of the drill's own.
+It does what such APIs do, and does it right: TLS, one token in one header, then its
+signature, issuer, audience and times. It asks nobody for a certificate, so whoever
+holds a token is let in. Nothing that is rolled out is built like this; it lives in the
+drill, for as long as that runs, on a loopback port with a certificate of the drill's
+own.
 """
 
 import ssl
@@ -21,6 +22,8 @@ from starlette.routing import Route
 
 from pki.clock import utc_now
 from services.errors import ServiceError
+from services.guard.credentials import credentials
+from services.guard.errors import RequestRefusedError
 from services.proof import jws
 from services.proof.access_token import verify_access_token
 from services.proof.errors import InvalidTokenError, UnknownKeyError
@@ -37,23 +40,25 @@ def bearer_api(issuer: str, audience: str, keys: Mapping[str, ECKey]) -> Starlet
     """Return an API that takes any good token for `audience` from anybody."""
 
     async def resource(request: Request) -> Response:
-        text = request.headers.get("authorization", "").removeprefix("Bearer ")
         try:
-            token = jws.parse(text)
+            brought = credentials(
+                request.scope["headers"], request.scope["query_string"]
+            )
+            token = jws.parse(brought.unverified_token)
             key = keys.get(token.key_id)
             if key is None:
                 raise UnknownKeyError(token.key_id)
             verify_access_token(
                 token, key, issuer=issuer, audience=audience, now=utc_now()
             )
-        except InvalidTokenError as error:
+        except (InvalidTokenError, RequestRefusedError) as error:
             return JSONResponse(
                 {"error": error.code, "error_description": error.description},
                 status_code=401,
             )
         return JSONResponse({"taken": "from whoever holds it"})
 
-    return Starlette(routes=[Route("/", resource)])
+    return Starlette(routes=[Route("/", resource, methods=["GET", "POST"])])
 
 
 @contextmanager

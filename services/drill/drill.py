@@ -1,144 +1,80 @@
 """The drill: steal every kind of token, try to use it, show what happened.
 
-Two tokens of the victim's are issued by the running token service: a bearer token and
-one bound to the victim's certificate. A thief who has got hold of both tries them in
-every way that he could: the bearer token at an ordinary API (`bearer_api`), the bound
-one at the running target service. Each try has one expected outcome, down to the
-reason of the refusal; whatever differs fails the drill.
+The running token service issues, to their owners, tokens of each kind. A thief who has
+got hold of them tries them in every way that he could. Each try has one expected
+outcome, down to the reason of the refusal; whatever differs fails the drill.
+
+Where one host has all the keys, `run_drill` plays it whole. Elsewhere it is a relay
+(`play`): each host plays what it has the keys for, and hands the table and the stolen
+tokens on to the next. Keys stay where they are.
 """
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 
 import msgspec
 
-from services.attempt import Files, Outcome
 from services.config import ConfigError
-from services.deployment import Deployment, DrillParties, Loot
-from services.drill.stage import Stage, Tokens, stage
-
-_ACCEPTED = "accepted"
-_CERTIFICATE_REQUIRED = "TLS alert: certificate required"
-_UNKNOWN_CA = "TLS alert: unknown ca"
-_OTHER_CERTIFICATE = "the token is bound to another certificate"
-_OTHER_AUDIENCE = "the token is for another audience"
-_EXPIRED = "the token has expired"
-_BAD_SIGNATURE = "the signature is not valid"
+from services.deployment import Deployment, DrillParties
+from services.drill.kinds import Kind, Spoils
+from services.drill.result import NOT_TRIED, Cell, Result, Row, cell_of
+from services.drill.scene import Scene
+from services.drill.spoils import gather
+from services.drill.stage import Stage, stage
+from services.drill.thefts import THEFTS, By, Theft
 
 
-class Cell(msgspec.Struct, frozen=True, kw_only=True):
-    """One try with one kind of token."""
-
-    expected: str
-    happened: str
-    ok: bool
-
-
-class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One way to use a token, tried with each kind."""
-
-    tried: str
-    bearer: Cell
-    bound: Cell
-    ok: bool
-
-
-class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole table."""
-
-    victim: str
-    target: str
-    thief: str
-    rows: list[Row]
-    ok: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Use:
-    """One token, the place it is used at, and what should come of it."""
-
-    token: str
-    url: str
-    expected: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Theft:
-    """One way to use a token, by whoever holds the files of `identity`."""
-
-    tried: str
-    identity: Files | None
-    bearer: _Use
-    bound: _Use
-
-
-class VictimsPart(msgspec.Struct, frozen=True, kw_only=True):
-    """What the victim's host answers: its rows of the table, and what is stolen."""
+class Baton(msgspec.Struct, frozen=True, kw_only=True):
+    """What one host hands on to the next: the table so far, and what is stolen."""
 
     result: Result
-    loot: Loot
+    loot: dict[str, Spoils]
 
 
 def run_drill(deployment: Deployment) -> Result:
-    """Return what came of every theft, on a host that has the keys of both.
+    """Return what came of every theft, on a host that has the keys of all.
 
     Raises:
         ConfigError: the topology names no parties for a drill.
-        NoTokenError: the token service refuses the victim its tokens.
+        NoTokenError: the token service refuses an owner its tokens.
         UnreachableError: the token service does not answer.
     """
-    parties = _parties(deployment)
-    with stage(deployment, parties) as set_up:
-        rows = [_try(set_up, theft) for theft in _at_once(set_up, parties)]
-        set_up.wait_for_expiry()
-        rows.append(_try(set_up, _after_expiry(set_up)))
-    return _result(parties, rows)
+    everybody = [*deployment.services, *deployment.gateways]
+    return play(deployment, holding=everybody).result
 
 
-def run_on_victims_host(deployment: Deployment) -> VictimsPart:
-    """Return all rows but the thief's, and the tokens that it is to try.
+def play(deployment: Deployment, *, holding: Collection[str]) -> Baton:
+    """Return the table after every theft that the keys of `holding` are needed for.
 
     Raises:
-        ConfigError: the topology names no parties for a drill.
-        NoTokenError: the token service refuses the victim its tokens.
+        ConfigError: the topology names no parties for a drill, or what was handed on
+            is none of a drill's.
+        NoTokenError: the token service refuses an owner its tokens.
         UnreachableError: the token service does not answer.
     """
-    parties = _parties(deployment)
-    with stage(deployment, parties) as set_up:
-        rows = [
-            _try(set_up, theft)
-            for theft in _at_once(set_up, parties)
-            if theft.identity != set_up.thief
-        ]
-        set_up.wait_for_expiry()
-        rows.append(_try(set_up, _after_expiry(set_up)))
-        loot = Loot(bearer=set_up.tokens.bearer, bound=set_up.tokens.bound)
-    return VictimsPart(result=_result(parties, rows), loot=loot)
-
-
-def run_on_thiefs_host(deployment: Deployment) -> Result:
-    """Return the one row that needs the thief's certificate.
-
-    Raises:
-        ConfigError: the topology names no parties for a drill, or there is no loot.
-        UnreachableError: the token service does not answer.
-    """
-    parties = _parties(deployment)
-    if deployment.loot is None:
-        raise ConfigError("the thief has no loot")
-    tokens = Tokens(deployment.loot.bearer, deployment.loot.bound, "", "", 0)
-    with stage(deployment, parties, stolen=tokens) as set_up:
-        rows = [
-            _try(set_up, theft)
-            for theft in _at_once(set_up, parties)
-            if theft.identity == set_up.thief
-        ]
-    return _result(parties, rows)
-
-
-def _parties(deployment: Deployment) -> DrillParties:
-    if deployment.drill is None:
+    parties = deployment.drill
+    if parties is None:
         raise ConfigError("the topology has no drill: section")
-    return deployment.drill
+    rows, loot = _handed_on(deployment)
+    with stage(deployment, parties, holding=holding, loot=loot) as set_up:
+        gather(set_up)
+        played = [_row(set_up, theft, rows.get(theft.tried, {})) for theft in THEFTS]
+        spoils = {
+            name: kind.spoils for name, kind in set_up.kinds.items() if kind.spoils
+        }
+    result = _result(parties, [row for row in played if row.cells])
+    return Baton(result=result, loot=spoils)
+
+
+def _handed_on(
+    deployment: Deployment,
+) -> tuple[Mapping[str, Mapping[str, Cell]], Mapping[str, Spoils]]:
+    if not bytes(deployment.handed_on):
+        return {}, {}
+    try:
+        baton = msgspec.json.decode(deployment.handed_on, type=Baton)
+    except msgspec.DecodeError as error:
+        raise ConfigError(f"what was handed on is no drill: {error}") from None
+    return {row.tried: row.cells for row in baton.result.rows}, baton.loot
 
 
 def _result(parties: DrillParties, rows: list[Row]) -> Result:
@@ -146,74 +82,48 @@ def _result(parties: DrillParties, rows: list[Row]) -> Result:
         victim=parties.victim,
         target=parties.target,
         thief=parties.thief,
+        onward=parties.exchanged.service if parties.exchanged else "",
         rows=rows,
         ok=all(row.ok for row in rows),
     )
 
 
-def _at_once(stage: Stage, parties: DrillParties) -> list[_Theft]:
-    """Return every theft that needs no waiting; the first is no theft, but a check."""
-    bearer, bound = stage.tokens.bearer, stage.tokens.bound
-
-    def both(at_bearer: str, at_bound: str) -> tuple[_Use, _Use]:
-        return (
-            _Use(bearer, stage.bearer_url, at_bearer),
-            _Use(bound, stage.bound_url, at_bound),
-        )
-
-    return [
-        _Theft(
-            f"by its owner, {parties.victim}", stage.victim, *both(_ACCEPTED, _ACCEPTED)
-        ),
-        _Theft("with no certificate", None, *both(_ACCEPTED, _CERTIFICATE_REQUIRED)),
-        _Theft(
-            f"with {parties.thief}'s valid certificate",
-            stage.thief,
-            *both(_ACCEPTED, _OTHER_CERTIFICATE),
-        ),
-        _Theft(
-            f"with {parties.victim}'s name from a rogue CA",
-            stage.rogue,
-            *both(_ACCEPTED, _UNKNOWN_CA),
-        ),
-        _Theft(
-            f"at another audience, {parties.thief}",
-            stage.victim,
-            _Use(bearer, stage.other_bearer_url, _OTHER_AUDIENCE),
-            _Use(bound, stage.other_bound_url, _OTHER_AUDIENCE),
-        ),
-        _Theft(
-            "tampered with",
-            stage.victim,
-            _Use(_tampered(bearer), stage.bearer_url, _BAD_SIGNATURE),
-            _Use(_tampered(bound), stage.bound_url, _BAD_SIGNATURE),
-        ),
-    ]
+def _row(stage: Stage, theft: Theft, earlier: Mapping[str, Cell]) -> Row:
+    cells = {}
+    for name, kind in stage.kinds.items():
+        expected = theft.expected.get(name)
+        if expected is not None:
+            known = earlier.get(name)
+            tried = known is not None and known.happened != NOT_TRIED
+            cells[name] = known if known and tried else _cell(stage, theft, kind)
+    return Row.of(theft.tried, cells)
 
 
-def _after_expiry(stage: Stage) -> _Theft:
-    return _Theft(
-        "after its expiry",
-        stage.victim,
-        _Use(stage.tokens.brief_bearer, stage.bearer_url, _EXPIRED),
-        _Use(stage.tokens.brief_bound, stage.bound_url, _EXPIRED),
-    )
+def _cell(stage: Stage, theft: Theft, kind: Kind) -> Cell:
+    expected = theft.expected[kind.name]
+    scene = _scene(stage, theft, kind)
+    if scene is None:
+        return Cell(expected=expected, happened=NOT_TRIED, ok=False)
+    outcome = theft.way(scene)
+    return cell_of(expected, "accepted" if outcome.accepted else outcome.reason)
 
 
-def _try(stage: Stage, theft: _Theft) -> Row:
-    bearer, bound = (
-        _cell(stage.use(use.token, use.url, theft.identity), use.expected)
-        for use in (theft.bearer, theft.bound)
-    )
-    return Row(tried=theft.tried, bearer=bearer, bound=bound, ok=bearer.ok and bound.ok)
-
-
-def _cell(outcome: Outcome, expected: str) -> Cell:
-    happened = _ACCEPTED if outcome.accepted else outcome.reason
-    return Cell(expected=expected, happened=happened, ok=happened == expected)
-
-
-def _tampered(token: str) -> str:
-    """Return `token` with its claims replaced and the signature kept."""
-    header, _, signature = token.split(".")
-    return f"{header}.eyJzdWIiOiJ0aGllZiJ9.{signature}"
+def _scene(stage: Stage, theft: Theft, kind: Kind) -> Scene | None:
+    """Return who uses what, None if that is for another host."""
+    user = kind.thief if theft.by is By.THIEF else kind.owner
+    key = stage.thiefs_key
+    if user not in stage.hands or kind.spoils is None:
+        return None
+    if theft.by is not By.THIEF:
+        if kind.owned is None:
+            return None
+        key = kind.owned.key or key
+    elif theft.needs_introspected and not kind.spoils.introspected:
+        return None
+    files = {
+        By.OWNER: stage.hands[user],
+        By.THIEF: stage.hands[user],
+        By.NOBODY: None,
+        By.IMPOSTOR: stage.impostors.get(user),
+    }[theft.by]
+    return Scene(stage, kind, kind.spoils, user, files, key, theft.expected[kind.name])

@@ -16,7 +16,7 @@ import msgspec
 
 from services.config import ConfigError
 from services.deployment import Deployment
-from services.drill.drill import Cell, Result, Row
+from services.drill.result import Cell, Result, Row
 from services.probe import Edge, Findings, Identity
 
 TOKEN_SERVICE = "token-service"  # noqa: S105 - a name, no password
@@ -57,9 +57,9 @@ class Observations(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def services(self) -> list[str]:
-        """The services, in the order in which they were declared or seen."""
+        """Services and gateways, in the order in which they were declared or seen."""
         if self.deployment is not None:
-            return list(self.deployment.services)
+            return list(self.deployment.workloads)
         names = [one.service for one in self.identities]
         ends = [name for edge in self.edges for name in (edge.caller, edge.callee)]
         return [name for name in dict.fromkeys(names + ends) if name != TOKEN_SERVICE]
@@ -108,6 +108,13 @@ def cells_of(row: Row) -> Iterator[tuple[str, Cell]]:
         cell = getattr(row, name)
         if isinstance(cell, Cell):
             yield name, cell
+
+
+def kinds_in(drill: Result) -> list[str]:
+    """Return the kinds of tokens that a drill knows, in its own order."""
+    known = [name for row in drill.rows for name in row.__struct_fields__]
+    tried = {name for row in drill.rows for name, _ in cells_of(row)}
+    return [name for name in dict.fromkeys(known) if name in tried]
 
 
 def more_of(seen: msgspec.Struct, *shown: str) -> Iterator[tuple[str, str]]:

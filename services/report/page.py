@@ -11,10 +11,16 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from services.drill.drill import Cell, Result, Row
+from services.drill.result import ACCEPTED, Cell, Result, Row
 from services.probe import Edge
 from services.report.expiry import Timeline, timeline
-from services.report.observations import Observations, cells_of, hosts_of, more_of
+from services.report.observations import (
+    Observations,
+    cells_of,
+    hosts_of,
+    kinds_in,
+    more_of,
+)
 from services.report.picture import draw
 from services.report.words import count, in_words, moment, token_kind
 
@@ -165,18 +171,16 @@ _EDGE = (
 
 def _drill(result: Result) -> Drill:
     rows = []
-    names: dict[str, None] = {}
-    for row in result.rows:
-        names |= dict.fromkeys(name for name, _ in cells_of(row))
+    names = kinds_in(result)
     for row in result.rows:
         cells = dict(cells_of(row))
         # What every kind of token is good for is no theft: its owner's own use.
-        theft = any(cell.expected != "accepted" for cell in cells.values())
+        theft = any(cell.expected != ACCEPTED for cell in cells.values())
         rows.append((row, theft, [cells.get(name) for name in names]))
     columns = []
     for number, name in enumerate(names):
         tried = [cells[number] for _, theft, cells in rows if theft]
-        paid = sum(cell is not None and cell.happened == "accepted" for cell in tried)
+        paid = sum(cell is not None and cell.happened == ACCEPTED for cell in tried)
         thefts = sum(cell is not None for cell in tried)
         columns.append(Column(name, token_kind(name), paid, thefts))
     return Drill(result, columns, rows)

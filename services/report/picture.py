@@ -145,7 +145,7 @@ def _tries(observed: Observations) -> dict[Pair, Tried]:
         if pair not in tries or tried.differs:
             tries[pair] = tried
     if observed.deployment is not None:
-        for name, party in observed.deployment.services.items():
+        for name, party in observed.deployment.workloads.items():
             for callee in party.calls:
                 tries.setdefault((name, callee.service), Tried.UNTRIED)
     return tries
@@ -187,9 +187,9 @@ def _lines(
 
 
 def _scopes(observed: Observations, caller: str, callee: str) -> str:
-    if observed.deployment is None or caller not in observed.deployment.services:
+    if observed.deployment is None or caller not in observed.deployment.workloads:
         return ""
-    return " ".join(observed.deployment.services[caller].scopes_at(callee))
+    return " ".join(observed.deployment.workloads[caller].scopes_at(callee))
 
 
 def _where(observed: Observations, name: str) -> str:

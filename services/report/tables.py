@@ -1,7 +1,7 @@
 """Show what the probe and the drill found: three tables for a terminal."""
 
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from io import StringIO
 
@@ -9,12 +9,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from services.drill.drill import Cell, Result
+from services.drill.result import ACCEPTED, NOT_TRIED, Cell, Result
 from services.probe import Edge, Identity
-from services.report.observations import Observations, cells_of
-from services.report.words import token_kind
+from services.report.observations import Observations, cells_of, kinds_in
+from services.report.words import short_kind
 
 WIDTH = 136  # columns: serials and SPIFFE IDs are to stay on one line
+DRILL_WIDTH = 118  # columns: sentences may wrap
 
 
 def render(observed: Observations) -> str:
@@ -87,23 +88,50 @@ def _edges(edges: list[Edge]) -> Table:
 
 
 def _drill(drill: Result) -> Table:
-    kinds = [name for row in drill.rows[:1] for name, _ in cells_of(row)]
+    """Return one line a theft: what came of each kind of token, and why."""
+    kinds = kinds_in(drill)
     table = _table(
         f"Drill: {drill.victim}'s tokens for {drill.target} are stolen, and used ...",
         "a token used ...",
-        *map(token_kind, kinds),
+        *map(short_kind, kinds),
+        "refused because",
         "",
     )
+    if drill.onward:
+        table.caption = (
+            f"exchanged: {drill.target}'s tokens for {drill.onward}, in "
+            f"{drill.victim}'s name; whoever steals them is {drill.victim}"
+        )
+    table.caption_justify, table.caption_style = "left", ""
+    table.width = DRILL_WIDTH
+    for column in table.columns[1:-2]:
+        column.no_wrap = True
     for row in drill.rows:
         cells = dict(cells_of(row))
-        said = [_cell(cells[kind]) if kind in cells else "" for kind in kinds]
-        table.add_row(row.tried, *said, _verdict(row.ok))
+        said = [_cell(cells[kind]) if kind in cells else "\u2014" for kind in kinds]
+        table.add_row(row.tried, *said, _reasons(cells), _verdict(row.ok))
     return table
 
 
 def _cell(cell: Cell) -> str:
-    said = cell.happened if cell.happened == "accepted" else f"refused: {cell.happened}"
-    return said if cell.ok else f"{said}; expected: {cell.expected}"
+    said = cell.happened if cell.happened in {ACCEPTED, NOT_TRIED} else "refused"
+    return said if cell.ok else f"{said} (!)"
+
+
+def _reasons(cells: Mapping[str, Cell]) -> str:
+    """Return why, once where all have one reason; each with its kinds otherwise."""
+    kinds = defaultdict(list)
+    for kind, cell in cells.items():
+        if not cell.ok:
+            kinds[f"{cell.happened}; expected: {cell.expected}"].append(kind)
+        elif cell.happened != ACCEPTED:
+            kinds[cell.happened].append(kind)
+    if len(kinds) == 1 and all(cell.ok for cell in cells.values()):
+        return next(iter(kinds))
+    return "; ".join(
+        f"{', '.join(map(short_kind, named))}: {reason}"
+        for reason, named in kinds.items()
+    )
 
 
 def _verdict(ok: bool) -> str:  # noqa: FBT001 - one flag, one word

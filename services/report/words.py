@@ -8,7 +8,10 @@ _TOKENS = {
     "bearer": "bearer token",
     "bound": "certificate-bound token",
     "dpop": "key-bound token (DPoP)",
+    "phantom": "phantom (opaque) token",
+    "exchanged": "exchanged token",
 }
+_SHORT_TOKENS = {"bound": "mTLS", "dpop": "DPoP"}
 
 
 def in_words(length: timedelta) -> str:
@@ -32,6 +35,11 @@ def moment(at: datetime) -> str:
 def token_kind(column: str) -> str:
     """Return the title of a column of the drill."""
     return _TOKENS.get(column, f"{column.replace('_', ' ')} token")
+
+
+def short_kind(column: str) -> str:
+    """Return the same in one word."""
+    return _SHORT_TOKENS.get(column, column.replace("_", " "))
 
 
 def count(number: int, one: str, many: str = "") -> str:

@@ -5,8 +5,7 @@ from typing import Any
 
 from ansible_collections.certbound.kit.plugins.filter.findings import (
     PROBE,
-    loot,
-    played,
+    legs,
     together,
 )
 
@@ -55,13 +54,44 @@ def test_a_host_that_left_the_run_early_is_missed_too() -> None:
     assert found_on({"a": answer("a"), "b": {}})["missing"] == ["orders@b"]
 
 
-def test_the_drill_of_two_hosts_is_one_table() -> None:
-    """The thief's row stands third, where it stands when one host plays alone."""
-    rows = [{"tried": str(number), "ok": True} for number in range(4)]
-    result = {"victim": "v", "rows": [*rows[:2], rows[3]], "ok": True}
-    victims = json.dumps({"result": result, "loot": {"bearer": "a", "bound": "b"}})
-    thiefs = json.dumps({"rows": [{**rows[2], "ok": False}]})
-    table = played([victims, thiefs])
-    assert [row["tried"] for row in table["rows"]] == ["0", "1", "2", "3"]
-    assert not table["ok"]
-    assert loot(victims) == {"bearer": "a", "bound": "b"}
+def spread(**hosts: str) -> dict[str, Any]:
+    parties = {name: {"host": hosts.get(name, "one")} for name in "vtxo"}
+    drill = {
+        "victim": "v",
+        "target": "t",
+        "thief": "x",
+        "exchanged": {"service": "o"},
+        "phantom": {"gateway": "g"},
+    }
+    gateways = {"g": {"host": hosts.get("g", "one")}}
+    return {"services": parties, "gateways": gateways, "drill": drill}
+
+
+def test_one_host_with_all_keys_plays_the_drill_alone() -> None:
+    """There is one leg, and everybody's key is named once."""
+    (leg,) = legs(spread())
+    assert leg == {"host": "one", "holding": ["v", "t", "g", "o", "x"], "first": True}
+
+
+def test_the_drill_of_several_hosts_is_a_relay_that_ends_where_it_began() -> None:
+    """The victim is first and last; neighbours on one host play together."""
+    relay = legs(spread(v="a", g="a", t="b", o="c", x="c"))
+    assert [(leg["host"], leg["holding"], leg["first"]) for leg in relay] == [
+        ("a", ["v"], True),
+        ("b", ["t"], False),
+        ("a", ["g"], False),
+        ("c", ["o", "x"], False),
+        ("a", ["v"], False),
+    ]
+
+
+def test_without_a_drill_nobody_plays() -> None:
+    """A topology without the section has no legs."""
+    assert legs({"services": {}}) == []
+
+
+def test_a_drill_of_two_kinds_needs_three_parties() -> None:
+    """Without gateway and exchange, nobody but victim, target and thief has to play."""
+    described = spread(t="b", x="c")
+    del described["drill"]["exchanged"], described["drill"]["phantom"]
+    assert [leg["holding"] for leg in legs(described)] == [["v"], ["t"], ["x"]]

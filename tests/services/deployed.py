@@ -20,6 +20,7 @@ from tests.services.documents import service_document, token_service_document
 from tests.services.mesh import Instance, Mesh
 
 CALLS = {"storefront": ["orders"], "orders": ["stock"], "stock": []}
+GATEWAY = "edge"  # in front of orders
 _READY = 20.0  # seconds
 
 
@@ -34,8 +35,8 @@ class Running:
 
 @contextmanager
 def deployed(mesh: Mesh, directory: Path) -> Iterator[Running]:
-    """Run token service, storefront, orders and stock while the context lasts."""
-    names = ["token-service", *CALLS]
+    """Run token service, three services and a gateway while the context lasts."""
+    names = ["token-service", *CALLS, GATEWAY]
     ports = dict(zip(names, _free_ports(len(names)), strict=True))
     instances = {name: mesh.instance(name) for name in names}
     issuer = f"https://localhost:{ports['token-service']}"
@@ -45,7 +46,8 @@ def deployed(mesh: Mesh, directory: Path) -> Iterator[Running]:
     } | {
         "token-service": _token_service(
             ports, instances["token-service"], issuer, directory
-        )
+        ),
+        GATEWAY: _gateway(ports, instances[GATEWAY], issuer, directory),
     }
     description = _description(ports, instances, issuer)
     path = directory / "deployment.json"
@@ -112,13 +114,7 @@ def _service(
         identity=str(instance.current),
         app=f"services.samples.{name}:create_app",
         client_id=name,
-        token_service={
-            "issuer": issuer,
-            "token_endpoint": f"{issuer}/token",
-            "jwks_uri": f"{issuer}/jwks",
-            "revocations_uri": f"{issuer}/revocations",
-            "spiffe_id": "spiffe://shop.internal/token-service",
-        },
+        token_service=_address(issuer),
         state=str(directory / f"{name}-state"),
         guard={
             "audience": _audience(name),
@@ -127,16 +123,56 @@ def _service(
             "bearer_clients": [],
             "origins": [f"https://localhost:{ports[name]}"],
         },
-        calls={
-            callee: {
-                "url": f"https://localhost:{ports[callee]}/{callee}",
-                "spiffe_id": f"spiffe://shop.internal/service/{callee}",
-                "audience": _audience(callee),
-                "scopes": [f"{callee}.read"],
+        calls={callee: _callee(callee, ports) for callee in CALLS[name]},
+        trusted_hops=[
+            {
+                "form": "client-cert",
+                "spiffe_id": f"spiffe://shop.internal/service/{GATEWAY}",
+                "binding": "hop",
             }
-            for callee in CALLS[name]
-        },
+        ],
     )
+
+
+def _gateway(
+    ports: Mapping[str, int], instance: Instance, issuer: str, directory: Path
+) -> dict[str, Any]:
+    return {
+        "kind": "gateway",
+        "service": GATEWAY,
+        "instance": f"{GATEWAY}@localhost",
+        "trust_domain": "shop.internal",
+        "spiffe_id": str(instance.spiffe_id),
+        "address": "127.0.0.1",
+        "port": ports[GATEWAY],
+        "identity": str(instance.current),
+        "state": str(directory / f"{GATEWAY}-state"),
+        "client_id": GATEWAY,
+        "audience": _audience(GATEWAY),
+        "token_service": _address(issuer)
+        | {"introspection_endpoint": f"{issuer}/introspect"},
+        "routes": {"/orders": _callee("orders", ports)},
+        "origins": [f"https://localhost:{ports[GATEWAY]}"],
+    }
+
+
+def _address(issuer: str) -> dict[str, str]:
+    return {
+        "issuer": issuer,
+        "token_endpoint": f"{issuer}/token",
+        "jwks_uri": f"{issuer}/jwks",
+        "revocations_uri": f"{issuer}/revocations",
+        "spiffe_id": "spiffe://shop.internal/token-service",
+    }
+
+
+def _callee(name: str, ports: Mapping[str, int]) -> dict[str, Any]:
+    return {
+        "url": f"https://localhost:{ports[name]}/{name}",
+        "spiffe_id": f"spiffe://shop.internal/service/{name}",
+        "audience": _audience(name),
+        "scopes": [f"{name}.read"],
+    }
 
 
 def _token_service(
@@ -148,16 +184,22 @@ def _token_service(
             "binding": "certificate",
             "lifetime": 300,
             "audiences": {
-                _audience(callee): [f"{callee}.read"] for callee in CALLS[service]
+                _audience(callee): [f"{callee}.read"]
+                for callee in CALLS.get(service, [])
             },
             "audience": _audience(service),
             "delegates": {
                 f"{service}.read": {
-                    _audience(callee): [f"{callee}.read"] for callee in CALLS[service]
+                    _audience(callee): [f"{callee}.read"]
+                    for callee in CALLS.get(service, [])
                 }
             },
             **changes,
         }
+
+    def phantom(**changes: Any) -> dict[str, Any]:
+        audiences = {_audience(GATEWAY): ["orders.read"]}
+        return client("storefront", format="opaque", audiences=audiences, **changes)
 
     return token_service_document(
         port=ports["token-service"],
@@ -169,6 +211,16 @@ def _token_service(
             "drill-bearer": client("storefront", binding="none"),
             "drill-bearer-brief": client("storefront", binding="none", lifetime=1),
             "drill-brief": client("storefront", lifetime=1),
+            GATEWAY: client(
+                GATEWAY,
+                audiences={_audience("orders"): ["orders.read"]},
+                delegates={"orders.read": {_audience("orders"): ["orders.read"]}},
+            ),
+            "drill-phantom": phantom(),
+            "drill-phantom-brief": phantom(lifetime=1),
+            "drill-dpop": client("storefront", binding="dpop"),
+            "drill-dpop-brief": client("storefront", binding="dpop", lifetime=1),
+            "drill-onward-brief": client("orders", lifetime=1),
         },
     )
 
@@ -208,6 +260,15 @@ def _description(
             }
             for name in CALLS
         },
+        "gateways": {
+            GATEWAY: party(GATEWAY)
+            | {
+                "url": f"https://localhost:{ports[GATEWAY]}",
+                "audience": _audience(GATEWAY),
+                "client_id": GATEWAY,
+                "routes": {"/orders": {"service": "orders", "scopes": ["orders.read"]}},
+            }
+        },
         "drill": {
             "victim": "storefront",
             "target": "orders",
@@ -215,5 +276,12 @@ def _description(
             "bearer_client": "drill-bearer",
             "bearer_brief_client": "drill-bearer-brief",
             "brief_client": "drill-brief",
+            "dpop": {"client": "drill-dpop", "brief_client": "drill-dpop-brief"},
+            "phantom": {
+                "gateway": GATEWAY,
+                "client": "drill-phantom",
+                "brief_client": "drill-phantom-brief",
+            },
+            "exchanged": {"service": "stock", "brief_client": "drill-onward-brief"},
         },
     }

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from pki.clock import to_text
-from services.drill.drill import Cell, Result, Row
+from services.drill.result import Cell, Result, Row
 from services.probe import Edge, Findings, Identity
 from services.report.observations import Observations, Run
 

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from services.config import ConfigError
-from services.drill.drill import Cell, Row
+from services.drill.result import KINDS, Cell, Row
+from services.drill.thefts import THEFTS
 from services.probe import Edge, Findings
 from services.report import evidence
 from services.report.observations import (
@@ -90,18 +91,20 @@ def test_the_picture_draws_every_try(written: Path) -> None:
 def test_every_theft_is_on_the_page(written: Path, seen: dict[str, Any]) -> None:
     """Each row of the drill is there, with what came of each kind of token."""
     shown = rows(parse((written / "report.html").read_text()), "drill")
-    assert len(shown) == len(seen["drill"]["rows"]) == 7
+    assert len(shown) == len(seen["drill"]["rows"]) == len(THEFTS)
     for one, row in zip(seen["drill"]["rows"], shown, strict=True):
         assert row.startswith(one["tried"])
-        assert one["bearer"]["happened"] in row
-        assert one["bound"]["happened"] in row
+        for kind in KINDS:
+            said = one[kind]["happened"] if one.get(kind) else "does not apply"
+            assert said in row, (one["tried"], kind)
 
 
 def test_the_page_counts_what_a_thief_gets(written: Path) -> None:
-    """The owner's own use is no theft; of the rest, bearer tokens pay three times."""
+    """The owner's own use is no theft; of the rest, bearer tokens pay six times."""
     said = words(parse((written / "report.html").read_text()))
-    assert "stolen bearer token 3 of 6" in said
-    assert "stolen certificate-bound token 0 of 6" in said
+    assert "stolen bearer token 6 of 21" in said
+    assert "stolen certificate-bound token 0 of 21" in said
+    assert "stolen key-bound token (DPoP) 0 of 32" in said
 
 
 def test_the_page_says_what_made_it(written: Path) -> None:
@@ -230,7 +233,7 @@ def test_further_columns_and_facts_are_shown() -> None:
     """A kind of token more is a column more; a fact more stands in its row."""
 
     class WiderRow(Row, frozen=True, kw_only=True):
-        dpop: Cell
+        sealed: Cell
 
     class WiderEdge(Edge, frozen=True, kw_only=True):
         tls_group: str = ""
@@ -239,9 +242,9 @@ def test_further_columns_and_facts_are_shown() -> None:
     row = drill.rows[0]
     wide = WiderRow(
         **{name: getattr(row, name) for name in row.__struct_fields__},
-        dpop=Cell(expected="no proof", happened="no proof", ok=True),
+        sealed=Cell(expected="no seal", happened="no seal", ok=True),
     )
-    assert [name for name, _ in cells_of(wide)] == ["bearer", "bound", "dpop"]
+    assert [name for name, _ in cells_of(wide)] == ["bearer", "bound", "sealed"]
     tried = edge("storefront", "orders", allowed=True)
     fields = {name: getattr(tried, name) for name in tried.__struct_fields__}
     grouped = WiderEdge(**fields, tls_group="X25519MLKEM768")
@@ -251,9 +254,9 @@ def test_further_columns_and_facts_are_shown() -> None:
         drill=msgspec.structs.replace(drill, rows=[wide]),
     )
     said = words(page(observed))
-    assert "key-bound token (DPoP)" in said
+    assert "sealed token" in said
     assert "tls group X25519MLKEM768" in said
-    assert "key-bound token (DPoP)" in render(observed)
+    assert "sealed" in render(observed)
 
 
 def test_what_is_no_observation_is_refused() -> None:

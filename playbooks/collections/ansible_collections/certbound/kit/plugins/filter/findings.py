@@ -43,21 +43,34 @@ def together(
     return {"probe": found}
 
 
-def played(parts: list[str]) -> Json:
-    """Return the table of a drill that was played on two hosts, the victim's first.
+def legs(deployment: Mapping[str, Any]) -> list[Json]:
+    """Return who plays the drill, host after host, each with the keys that lie there.
 
-    The thief's row stands third: after its owner's use and that without a certificate.
+    A token must have been issued before it is exchanged or stolen: the victim comes
+    first, then those who are sent its tokens, then the thief; and the victim once more,
+    for it is the thief of what the target has got in its name. Where one host has the
+    keys of several in a row, it plays them at once.
     """
-    victims, thiefs = (json.loads(part) for part in parts)
-    table: Json = victims["result"]
-    rows = [*table["rows"][:2], *thiefs["rows"], *table["rows"][2:]]
-    return {**table, "rows": rows, "ok": all(row["ok"] for row in rows)}
-
-
-def loot(part: str) -> Json:
-    """Return the tokens that the victim's host gives the thief, for its input."""
-    stolen: Json = json.loads(part)["loot"]
-    return stolen
+    parties = deployment.get("drill")
+    if not parties:
+        return []
+    known = {**deployment["services"], **deployment.get("gateways", {})}
+    order = [parties["victim"], parties["target"]]
+    if "phantom" in parties:
+        order.append(parties["phantom"]["gateway"])
+    if "exchanged" in parties:
+        order.append(parties["exchanged"]["service"])
+    order.append(parties["thief"])
+    if "exchanged" in parties:
+        order.append(parties["victim"])
+    found: list[Json] = []
+    for name in order:
+        host = known[name]["host"]
+        if not found or found[-1]["host"] != host:
+            found.append({"host": host, "holding": [], "first": not found})
+        if name not in found[-1]["holding"]:
+            found[-1]["holding"].append(name)
+    return found
 
 
 class FilterModule:
@@ -65,4 +78,4 @@ class FilterModule:
 
     def filters(self) -> Json:
         """Return them by name."""
-        return {"together": together, "played": played, "loot": loot}
+        return {"together": together, "legs": legs}
