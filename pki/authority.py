@@ -4,7 +4,8 @@
 one lock, one transaction for all certificates, and a verdict for each request, so
 that one bad request spoils nothing for the others. Asking again with the same key and
 names gives the same certificate while half of its life is left: a play that is
-repeated changes nothing.
+repeated changes nothing. What is told of revocations becomes durable with the
+certificates, so that nobody asks about one that is not known yet.
 
 What this does not prove: that a request comes from the host its identity names. The
 channel does that; for the first certificate it is the SSH that Ansible trusts.
@@ -23,6 +24,7 @@ from pki.errors import PkiError
 from pki.layout import Layout, NoAuthorityError
 from pki.ledger import Ledger, open_ledger
 from pki.policy import read_policy
+from pki.publication import Press
 from pki.request import spki_sha256
 from pki.signing import Order, check_clock, sign_and_record
 from pki.storage import exclusive
@@ -62,13 +64,19 @@ def issue(
     """
     layout.check_complete()
     with exclusive(layout.lock), open_ledger(layout.ledger) as ledger:
-        desk = _open_desk(layout, ledger, now(), run_id)
+        desk = open_desk(layout, ledger, now(), run_id)
         decided = desk.decide_all(requests)
         orders = [item for item in decided if isinstance(item, Order)]
         signed: list[x509.Certificate] = []
         if orders:
-            key = _open_issuing_key(layout, desk.issuing, passphrase)
-            signed = sign_and_record(ledger, orders, key)
+            press = open_press(layout, desk, passphrase)
+            responder = press.prepare()
+
+            def publish(made: Sequence[x509.Certificate]) -> None:
+                issued = [certificate.serial_number for certificate in made]
+                press.publish(responder, issued=issued)
+
+            signed = sign_and_record(ledger, orders, press.key, also=publish)
     fresh = iter(signed)
     answers = tuple(
         Answer(item.planned.identity, Verdict.ISSUED, next(fresh))
@@ -90,7 +98,7 @@ def preview(
     """
     layout.check_complete()
     with open_ledger(layout.ledger) as ledger:
-        desk = _open_desk(layout, ledger, now, run_id)
+        desk = open_desk(layout, ledger, now, run_id)
         answers = tuple(
             Answer(item.planned.identity, Verdict.WOULD_ISSUE)
             if isinstance(item, Order)
@@ -107,12 +115,20 @@ def trust_bundle(layout: Layout) -> x509.Certificate:
         NoAuthorityError: there is no CA in the directory.
     """
     layout.check_complete()
-    return _certificate(layout, "root")
+    return read_certificate(layout, "root")
 
 
-def _open_desk(layout: Layout, ledger: Ledger, now: datetime, run_id: str) -> Desk:
+def open_desk(layout: Layout, ledger: Ledger, now: datetime, run_id: str) -> Desk:
+    """Return the CA as it stands at `now`.
+
+    Raises:
+        ClockBehindError: the clock is behind the newest entry of the ledger.
+    """
     check_clock(ledger, now)
-    root, issuing = _certificate(layout, "root"), _certificate(layout, "issuing")
+    root, issuing = (
+        read_certificate(layout, "root"),
+        read_certificate(layout, "issuing"),
+    )
     return Desk(
         policy=read_policy(layout.policy.read_bytes()),
         ledger=ledger,
@@ -124,7 +140,12 @@ def _open_desk(layout: Layout, ledger: Ledger, now: datetime, run_id: str) -> De
     )
 
 
-def _certificate(layout: Layout, purpose: str) -> x509.Certificate:
+def read_certificate(layout: Layout, purpose: str) -> x509.Certificate:
+    """Return the certificate of `root` or `issuing`.
+
+    Raises:
+        NoAuthorityError: the file holds something else.
+    """
     path = layout.certificate(purpose)
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
@@ -134,14 +155,41 @@ def _certificate(layout: Layout, purpose: str) -> x509.Certificate:
         ) from error
 
 
-def _open_issuing_key(
-    layout: Layout, issuing: x509.Certificate, passphrase: Callable[[], bytes]
+def open_press(layout: Layout, desk: Desk, passphrase: Callable[[], bytes]) -> Press:
+    """Return the issuing CA with its key open.
+
+    Raises:
+        SealedKeyError, WrongIssuingKeyError: the issuing key cannot be used.
+    """
+    return Press(
+        layout=layout,
+        ledger=desk.ledger,
+        issuing=desk.issuing,
+        trust_domain=desk.policy.trust_domain,
+        addresses=desk.policy.addresses,
+        key=open_key(layout, "issuing", desk.issuing, passphrase),
+        now=desk.now,
+        run_id=desk.run_id,
+    )
+
+
+def open_key(
+    layout: Layout,
+    purpose: str,
+    certificate: x509.Certificate,
+    passphrase: Callable[[], bytes],
 ) -> ec.EllipticCurvePrivateKey:
-    sealed = keys.read_sealed(layout.sealed_key("issuing"))
-    key = keys.unseal(sealed, passphrase(), purpose="issuing")
-    if key.public_key() != issuing.public_key():
+    """Return the key of `root` or `issuing`.
+
+    Raises:
+        SealedKeyError: it cannot be opened.
+        WrongIssuingKeyError: it is not the certificate's.
+    """
+    sealed = keys.read_sealed(layout.sealed_key(purpose))
+    key = keys.unseal(sealed, passphrase(), purpose=purpose)
+    if key.public_key() != certificate.public_key():
         raise WrongIssuingKeyError(
-            f"{layout.sealed_key('issuing')} does not belong to the certificate"
+            f"{layout.sealed_key(purpose)} does not belong to the certificate"
         )
     return key
 

@@ -16,6 +16,7 @@ from pki import profiles
 from pki.errors import PkiError
 from pki.identity import names_of
 from pki.ledger import Ledger
+from pki.pointers import Pointers, authority_of, pointers_of, signer_of
 from pki.policy import Entitlement, Policy
 from pki.request import VerifiedRequest, verify_request
 from pki.signing import Holder, Order, place_order
@@ -37,6 +38,12 @@ class ForeignKeyError(PkiError):
     """The key was certified for another identity before."""
 
     code = "foreign_key"
+
+
+class RevokedKeyError(PkiError):
+    """A certificate for the key was revoked."""
+
+    code = "revoked_key"
 
 
 class Verdict(StrEnum):
@@ -102,7 +109,7 @@ class Desk:
 
         1. The policy names the identity.
         2. The request passes `verify_request`.
-        3. Nobody else was certified with its key.
+        3. Nobody else was certified with its key, and no certificate for it revoked.
         4. A certificate for the same key and names with half its life left is given
            again.
         5. The lint finds nothing in the certificate to be signed.
@@ -118,6 +125,8 @@ class Desk:
         )
         if holder != request.identity:  # 3
             raise ForeignKeyError(f"the key was certified for {holder} before")
+        if self.ledger.is_revoked_key(verified.spki_sha256):
+            raise RevokedKeyError("a certificate for the key was revoked: make another")
         earlier = self._reusable(request.identity, verified, entitlement)  # 4
         if earlier is not None:
             return Answer(request.identity, Verdict.REUSED, earlier)
@@ -132,6 +141,7 @@ class Desk:
             issuer=self.issuing,
             lifetime=entitlement.lifetime,
             now=self.now,
+            addresses=self.policy.addresses,
         )
         return place_order(
             builder,
@@ -157,17 +167,21 @@ class Desk:
         reusable = (
             _is_signed_by_key_of(certificate, self.issuing)
             and names_of(certificate) == entitlement.names
+            and pointers_of(certificate) == self._pointers(certificate)
             and ends - self.now >= (ends - begins) / 2
         )
         return certificate if reusable else None
+
+    def _pointers(self, certificate: x509.Certificate) -> Pointers | None:
+        if self.policy.addresses is None:
+            return None
+        return self.policy.addresses.pointers(
+            authority_of(self.issuing), certificate.serial_number
+        )
 
 
 def _is_signed_by_key_of(
     certificate: x509.Certificate, issuing: x509.Certificate
 ) -> bool:
     """Compare key identifiers: the issuing CA may have had another key before."""
-    authority = certificate.extensions.get_extension_for_class(
-        x509.AuthorityKeyIdentifier
-    ).value
-    issuer = issuing.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    return authority.key_identifier == issuer.digest
+    return signer_of(certificate) == authority_of(issuing)

@@ -4,13 +4,14 @@
 which the next run goes on: a key is on the disk before anything is signed with it, a
 certificate is in the ledger before it becomes a file, and a file is whole or absent.
 A key that exists is never replaced. The root's key is opened for one purpose, to
-certify the issuing CA, and the passphrases are asked for only when they are needed.
+certify the issuing CA and list what it revoked (the list of a root lasts a year), and
+the passphrases are asked for only when they are needed.
 
 A second certificate for the same issuing key is made in one case: the policy permits
 a DNS domain that the certificate in use does not. The old one stays valid beside it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pki import clock, keys, profiles
+from pki.crl_series import Series, publish_lists
 from pki.database import create_ledger
 from pki.identity import trust_domain_uri
 from pki.inspection import (
@@ -175,5 +177,17 @@ class _Founder:
             now=now,
             run_id=self.run_id,
         )
-        (certificate,) = sign_and_record(self.ledger, [order], self._open_root())
+        root_key = self._open_root()
+
+        def publish(signed: Sequence[x509.Certificate]) -> None:
+            """Make the root's revocation list, since its key is open now."""
+            series = Series(
+                published=self.ledger.published,
+                issuer=issuer or signed[0],
+                now=now,
+                by="root",
+            )
+            publish_lists(self.ledger, series, root_key)
+
+        (certificate,) = sign_and_record(self.ledger, [order], root_key, also=publish)
         return certificate

@@ -45,6 +45,10 @@ class Layout:
         """Return where the certificate of `root` or `issuing` lies."""
         return self.directory / f"{purpose}.pem"
 
+    def responder(self, authority: str) -> Path:
+        """Return where key and certificate of the OCSP responder for a CA key lie."""
+        return self.directory / f"responder-{authority}.pem"
+
     def check_complete(self) -> None:
         """Return if a whole, private CA is here.
 

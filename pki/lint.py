@@ -10,6 +10,7 @@ beside a CRL pointer.
 It is no path validation: that the chain verifies is for `trust` and TLS to say.
 """
 
+from datetime import timedelta
 from functools import cache
 
 from cryptography import x509
@@ -19,35 +20,39 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from pki.errors import PkiError
 from pki.identity import DnsName, IdentityError, names_of, trust_domain_uri
+from pki.pointers import PointerError, authority_of, pointers_of
 
 # Of 159 random bits, 31 leading zeros come once in 2^31 times; a counter or a clock
 # has more of them. Such a certificate is refused, and the next attempt succeeds.
 _SHORTEST_SERIAL = 128
 _LONGEST_SERIAL = 159
+_EVERYWHERE = {
+    ExtensionOID.BASIC_CONSTRAINTS: True,
+    ExtensionOID.KEY_USAGE: True,
+    ExtensionOID.SUBJECT_KEY_IDENTIFIER: False,
+    ExtensionOID.AUTHORITY_KEY_IDENTIFIER: False,
+}
 _EXTENSIONS = {  # what each kind has, all of it, and whether it is critical
-    "root": {
-        ExtensionOID.BASIC_CONSTRAINTS: True,
-        ExtensionOID.KEY_USAGE: True,
-        ExtensionOID.SUBJECT_KEY_IDENTIFIER: False,
-        ExtensionOID.AUTHORITY_KEY_IDENTIFIER: False,
-        ExtensionOID.SUBJECT_ALTERNATIVE_NAME: False,
-    },
+    "root": {**_EVERYWHERE, ExtensionOID.SUBJECT_ALTERNATIVE_NAME: False},
     "issuing": {
-        ExtensionOID.BASIC_CONSTRAINTS: True,
-        ExtensionOID.KEY_USAGE: True,
-        ExtensionOID.SUBJECT_KEY_IDENTIFIER: False,
-        ExtensionOID.AUTHORITY_KEY_IDENTIFIER: False,
+        **_EVERYWHERE,
         ExtensionOID.SUBJECT_ALTERNATIVE_NAME: False,
         ExtensionOID.NAME_CONSTRAINTS: True,
     },
     "service": {
-        ExtensionOID.BASIC_CONSTRAINTS: True,
-        ExtensionOID.KEY_USAGE: True,
-        ExtensionOID.SUBJECT_KEY_IDENTIFIER: False,
-        ExtensionOID.AUTHORITY_KEY_IDENTIFIER: False,
+        **_EVERYWHERE,
         ExtensionOID.SUBJECT_ALTERNATIVE_NAME: True,
         ExtensionOID.EXTENDED_KEY_USAGE: False,
     },
+    "responder": {
+        **_EVERYWHERE,
+        ExtensionOID.EXTENDED_KEY_USAGE: False,
+        ExtensionOID.OCSP_NO_CHECK: False,
+    },
+}
+_POINTERS = {  # a service has both, or neither
+    ExtensionOID.CRL_DISTRIBUTION_POINTS: False,
+    ExtensionOID.AUTHORITY_INFORMATION_ACCESS: False,
 }
 _CERTIFIES = x509.KeyUsage(
     digital_signature=False,
@@ -71,8 +76,20 @@ _SIGNS = x509.KeyUsage(  # never key encipherment with EC (RFC 8813, section 3)
     encipher_only=False,
     decipher_only=False,
 )
-_KEY_USAGE = {"root": _CERTIFIES, "issuing": _CERTIFIES, "service": _SIGNS}
-_PATH_LENGTH = {"root": None, "issuing": 0, "service": None}
+_KEY_USAGE = {
+    "root": _CERTIFIES,
+    "issuing": _CERTIFIES,
+    "service": _SIGNS,
+    "responder": _SIGNS,
+}
+_AUTHORITIES = {"root", "issuing"}
+_PATH_LENGTH = {"root": None, "issuing": 0, "service": None, "responder": None}
+_USAGES = {
+    "service": {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH},
+    "responder": {ExtendedKeyUsageOID.OCSP_SIGNING},
+}
+# Nobody asks whether a responder's own certificate is revoked: it has to end soon.
+_RESPONDER_LIFE = timedelta(days=8)
 
 
 class LintError(PkiError):
@@ -90,12 +107,12 @@ def verify_draft(
 ) -> x509.Certificate:
     """Return what `builder` makes, signed with a throwaway key, if it may be signed.
 
-    `kind` is root, issuing or service; `issuer` is None for a root.
+    `kind` is root, issuing, service or responder; `issuer` is None for a root.
 
     Raises:
         LintError: `check_certificate` refuses it.
     """
-    draft = builder.sign(_throwaway(), hashes.SHA256())
+    draft = builder.sign(throwaway_key(), hashes.SHA256())
     check_certificate(draft, kind=kind, issuer=issuer)
     return draft
 
@@ -107,21 +124,26 @@ def check_certificate(
 
     1. `serial`: positive, 128 to 159 bits long (4.1.2.2).
     2. `issuer`: not empty, and the issuer's subject (4.1.2.4).
-    3. `life`: begins before it ends, and not outside the issuer's (4.1.2.5).
+    3. `life`: begins before it ends, and not outside the issuer's (4.1.2.5); a
+       responder's is a week (RFC 6960, 4.2.2.2.1).
     4. `key`: P-256.
     5. `extensions`: those of its kind, critical or not as said, nothing else (4.2).
     6. `basic_constraints` and `key_usage`: those of its kind (4.2.1.9, 4.2.1.3).
     7. `key_identifiers`: own key, and the issuer's (4.2.1.1, 4.2.1.2).
     8. `names`: a service has exactly one SPIFFE ID with a path, DNS names the issuer
-       permits, no subject; a CA has a subject and no path (4.2.1.6, 4.2.1.10).
-    9. `usages`: a service is server and client (4.2.1.12; X509-SVID.md 4.4).
+       permits, no subject; a CA has a subject and no path (4.2.1.6, 4.2.1.10); a
+       responder has a subject.
+    9. `usages`: a service is server and client (4.2.1.12; X509-SVID.md 4.4), a
+       responder signs OCSP answers and nothing else.
+    10. `pointers`: if a service says where its revocation is told, then all of it, with
+        http, and the list is one of the issuer's key (4.2.1.13, 4.2.2.1, 8).
 
     Raises:
         LintError: its `rule` is the one that is broken.
     """
     _check_serial(certificate)
     _check_issuer(certificate, issuer)
-    _check_life(certificate, issuer)
+    _check_life(certificate, issuer, kind)
     key = certificate.public_key()
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1":
         raise LintError("key", "not on P-256")
@@ -130,13 +152,19 @@ def check_certificate(
     _check_key_identifiers(certificate, issuer)
     if kind == "service":
         _check_service_names(certificate, issuer)
-        _check_usages(certificate)
+    elif kind == "responder":
+        if not certificate.subject.rdns:
+            raise LintError("names", "a responder has no subject")
     else:
         _check_authority_names(certificate)
+    if kind in _USAGES:
+        _check_usages(certificate, kind)
+        _check_pointers(certificate, issuer)
 
 
 @cache
-def _throwaway() -> ec.EllipticCurvePrivateKey:
+def throwaway_key() -> ec.EllipticCurvePrivateKey:
+    """Return a key for drafts, which nobody trusts."""
     return ec.generate_private_key(ec.SECP256R1())
 
 
@@ -159,10 +187,14 @@ def _check_issuer(
         raise LintError("issuer", "not byte for byte the issuer's subject")
 
 
-def _check_life(certificate: x509.Certificate, issuer: x509.Certificate | None) -> None:
+def _check_life(
+    certificate: x509.Certificate, issuer: x509.Certificate | None, kind: str
+) -> None:
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     if begins >= ends:
         raise LintError("life", f"ends at {ends}, before it begins at {begins}")
+    if kind == "responder" and ends - begins > _RESPONDER_LIFE:
+        raise LintError("life", f"a responder's lasts {ends - begins}")
     if issuer is None:
         return
     if ends > issuer.not_valid_after_utc or begins < issuer.not_valid_before_utc:
@@ -175,6 +207,8 @@ def _check_extensions(certificate: x509.Certificate, kind: str) -> None:
     except (x509.DuplicateExtension, ValueError) as error:
         raise LintError("extensions", f"unreadable: {error}") from error
     expected = _EXTENSIONS[kind]
+    if kind == "service" and not _POINTERS.keys().isdisjoint(found):
+        expected = expected | _POINTERS
     for oid in found.keys() ^ expected.keys():
         verb = "has" if oid in found else "lacks"
         raise LintError("extensions", f"a {kind} certificate {verb} {oid}")
@@ -186,7 +220,7 @@ def _check_extensions(certificate: x509.Certificate, kind: str) -> None:
 def _check_constraints(certificate: x509.Certificate, kind: str) -> None:
     extensions = certificate.extensions
     basic = extensions.get_extension_for_class(x509.BasicConstraints).value
-    if (basic.ca, basic.path_length) != (kind != "service", _PATH_LENGTH[kind]):
+    if (basic.ca, basic.path_length) != (kind in _AUTHORITIES, _PATH_LENGTH[kind]):
         raise LintError("basic_constraints", f"{basic} in a {kind} certificate")
     usage = extensions.get_extension_for_class(x509.KeyUsage).value
     if usage != _KEY_USAGE[kind]:
@@ -245,8 +279,20 @@ def _check_authority_names(certificate: x509.Certificate) -> None:
         raise LintError("names", f"{uris[0]} is no trust domain")
 
 
-def _check_usages(certificate: x509.Certificate) -> None:
+def _check_usages(certificate: x509.Certificate, kind: str) -> None:
     usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    both = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH}
-    if len(list(usages)) != len(both) or set(usages) != both:
-        raise LintError("usages", "not exactly server and client authentication")
+    expected = _USAGES[kind]
+    if len(list(usages)) != len(expected) or set(usages) != expected:
+        raise LintError("usages", f"not exactly those of a {kind}")
+
+
+def _check_pointers(
+    certificate: x509.Certificate, issuer: x509.Certificate | None
+) -> None:
+    try:
+        pointers = pointers_of(certificate)
+    except PointerError as error:
+        raise LintError("pointers", str(error)) from error
+    # Each generation of the CA's key has addresses of its own.
+    if pointers and issuer and f"/crl/{authority_of(issuer)}/" not in pointers.crl:
+        raise LintError("pointers", f"{pointers.crl} is not of the issuer's key")

@@ -19,6 +19,7 @@ import msgspec
 
 from pki.errors import PkiError
 from pki.identity import DnsName, IdentityError, Names, SpiffeId, trust_domain_uri
+from pki.pointers import Addresses, PointerError
 
 _INSTANCE = re.compile(r"[A-Za-z0-9._-]+@[A-Za-z0-9._-]+")
 _LONGEST_TRUST_DOMAIN = 48  # X.520 ends a common name at 64 characters, ours add 16
@@ -47,11 +48,17 @@ class _Identity(msgspec.Struct, forbid_unknown_fields=True):
     lifetime: _Seconds
 
 
+class _Revocation(msgspec.Struct, forbid_unknown_fields=True):
+    url: str
+    shards: int
+
+
 class _Document(msgspec.Struct, forbid_unknown_fields=True):
     trust_domain: str
     permitted_dns: Annotated[list[str], msgspec.Meta(min_length=1)]
     lifetimes: _Lifetimes
     identities: dict[str, Any]
+    revocation: _Revocation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +79,7 @@ class Policy:
     issuing_lifetime: timedelta
     identities: Mapping[str, Entitlement]
     text: bytes
+    addresses: Addresses | None = None  # none: certificates do not say where
 
 
 def read_policy(document: bytes) -> Policy:
@@ -102,6 +110,7 @@ def read_policy(document: bytes) -> Policy:
             for name, value in stated.identities.items()
         },
         text=json.dumps(raw, sort_keys=True, indent=2).encode() + b"\n",
+        addresses=_addresses(stated.revocation),
     )
 
 
@@ -121,6 +130,15 @@ def _permitted(stated: _Document) -> tuple[DnsName, ...]:
     if len(set(names)) != len(names):
         raise PolicyError("permitted_dns: a name stands there twice")
     return names
+
+
+def _addresses(stated: _Revocation | None) -> Addresses | None:
+    if stated is None:
+        return None
+    try:
+        return Addresses(stated.url, stated.shards)
+    except PointerError as error:
+        raise PolicyError(f"revocation: {error}") from error
 
 
 def _entitlement(

@@ -1,6 +1,7 @@
-"""The three kinds of certificate, as data: root, issuing CA, service (RFC 5280, 4).
+"""The kinds of certificate, as data: root, issuing CA, service, OCSP responder.
 
-`founding` builds the first two, `authority` the third; both sign what comes out.
+`founding` builds the first two, `decision` the third, `responder` the last; `signing`
+signs what comes out (RFC 5280, section 4; RFC 6960, section 4.2.2.2).
 The contents were chosen by trying them on nine independent verifiers:
 
 - The issuing CA is held to DNS names by a critical name constraint. There is none on
@@ -23,6 +24,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pki.errors import PkiError
 from pki.identity import DnsName, Names, trust_domain_uri
+from pki.pointers import Addresses, authority_of
 
 BACKDATING = timedelta(minutes=5)  # clocks that differ; counted in the life
 _SERIAL_BITS = 159  # of the 160 that 20 octets hold: the top bit would mean negative
@@ -81,6 +83,13 @@ SERVICE = Profile(
         ExtendedKeyUsageOID.CLIENT_AUTH,
     ),
 )
+RESPONDER = Profile(
+    common_name="OCSP responder",
+    ca=False,
+    path_length=None,
+    key_usage=frozenset({"digital_signature"}),
+    extended_key_usage=(ExtendedKeyUsageOID.OCSP_SIGNING,),
+)
 _KEY_USAGES = (
     "digital_signature",
     "content_commitment",
@@ -102,7 +111,7 @@ def root(
     now: datetime,
 ) -> x509.CertificateBuilder:
     """Return the certificate of a root with `key`, to be signed by that key."""
-    subject = _ca_name(trust_domain, ROOT)
+    subject = _common_name(trust_domain, ROOT)
     builder = _begin(ROOT, key, subject=subject, issuer=subject, issuer_key=key)
     builder = _within(builder, now - BACKDATING, now - BACKDATING + lifetime)
     return _name_authority(builder, trust_domain)
@@ -125,7 +134,7 @@ def issuing_ca(  # noqa: PLR0913 - each is told apart by its name
     builder = _begin(
         ISSUING_CA,
         key,
-        subject=_ca_name(trust_domain, ISSUING_CA),
+        subject=_common_name(trust_domain, ISSUING_CA),
         issuer=issuer.subject,
         issuer_key=_key_of(issuer),
     )
@@ -136,15 +145,18 @@ def issuing_ca(  # noqa: PLR0913 - each is told apart by its name
     return builder.add_extension(constraints, critical=True)
 
 
-def service(
+def service(  # noqa: PLR0913 - each is told apart by its name
     key: ec.EllipticCurvePublicKey,
     *,
     names: Names,
     issuer: x509.Certificate,
     lifetime: timedelta,
     now: datetime,
+    addresses: Addresses | None = None,
 ) -> x509.CertificateBuilder:
     """Return the certificate of a service with `key`, to be signed by an issuing CA.
+
+    With `addresses` it says where its revocation is told.
 
     Raises:
         IssuerExpiredError: `issuer` has no life left.
@@ -157,17 +169,48 @@ def service(
                 f"{name} lies outside what the issuing CA may certify: "
                 f"{', '.join(map(str, permitted)) or 'nothing'}"
             )
+    serial = _new_serial()
     builder = _begin(
         SERVICE,
         key,
         subject=x509.Name([]),
         issuer=issuer.subject,
         issuer_key=_key_of(issuer),
+        serial=serial,
     )
     builder = _within(builder, *_life_under(issuer, lifetime, now))
+    if addresses:
+        pointers = addresses.pointers(authority_of(issuer), serial)
+        for extension in pointers.as_extensions():
+            builder = builder.add_extension(extension, critical=False)
     # Critical because the subject is empty (RFC 5280, section 4.2.1.6).
     alternative = x509.SubjectAlternativeName(names.as_general_names())
     return builder.add_extension(alternative, critical=True)
+
+
+def responder(
+    key: ec.EllipticCurvePublicKey,
+    *,
+    trust_domain: str,
+    issuer: x509.Certificate,
+    lifetime: timedelta,
+    now: datetime,
+) -> x509.CertificateBuilder:
+    """Return the certificate of an OCSP responder, to be signed by an issuing CA.
+
+    Raises:
+        IssuerExpiredError: `issuer` has no life left.
+    """
+    builder = _begin(
+        RESPONDER,
+        key,
+        subject=_common_name(trust_domain, RESPONDER),
+        issuer=issuer.subject,
+        issuer_key=_key_of(issuer),
+    )
+    builder = _within(builder, *_life_under(issuer, lifetime, now))
+    # Nobody can ask a responder whether it is revoked itself: it lives shortly instead.
+    return builder.add_extension(x509.OCSPNoCheck(), critical=False)
 
 
 def permitted_dns_of(issuer: x509.Certificate) -> tuple[DnsName, ...]:
@@ -182,13 +225,14 @@ def permitted_dns_of(issuer: x509.Certificate) -> tuple[DnsName, ...]:
     )
 
 
-def _begin(
+def _begin(  # noqa: PLR0913 - each is told apart by its name
     profile: Profile,
     key: ec.EllipticCurvePublicKey,
     *,
     subject: x509.Name,
     issuer: x509.Name,
     issuer_key: ec.EllipticCurvePublicKey,
+    serial: int | None = None,
 ) -> x509.CertificateBuilder:
     """Return what every certificate has, by the data of its profile."""
     key_usage = x509.KeyUsage(
@@ -199,7 +243,7 @@ def _begin(
     subject_key = x509.SubjectKeyIdentifier.from_public_key(key)
     builder = (
         x509.CertificateBuilder()
-        .serial_number(_new_serial())
+        .serial_number(serial or _new_serial())
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key)
@@ -234,7 +278,7 @@ def _within(
     return builder.not_valid_before(begins).not_valid_after(ends)
 
 
-def _ca_name(trust_domain: str, profile: Profile) -> x509.Name:
+def _common_name(trust_domain: str, profile: Profile) -> x509.Name:
     text = f"{trust_domain} {profile.common_name}"
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 

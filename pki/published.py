@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pki import clock, database
+from pki.canonical import canonical_json
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,13 @@ class Head:
     hash: str
     time: str
     signature: str  # base64 of the DER form
+
+
+def head_text(*, sequence: int, digest: str, time: str) -> bytes:
+    """Return what is signed of a head: nothing else the CA's key signs begins so."""
+    return canonical_json(
+        {"what": "ledger head", "sequence": sequence, "hash": digest, "time": time}
+    )
 
 
 _CRL = ", ".join(field.name for field in fields(Crl))

@@ -1,12 +1,13 @@
 """The one place where a CA key signs: check, plan, sign, record (in that order).
 
-`founding` and `authority` come here with certificates to be signed. When
-`sign_and_record` returns, every certificate it returns is durable in the ledger; when
-it is killed, every serial that may have been signed stands there as planned.
+`founding`, `authority` and `publication` come here with certificates, revocation lists
+and heads of the ledger to be signed. When `sign_and_record` returns, every certificate
+it returns is durable in the ledger, with all that was to be told of it; when it is
+killed, every serial that may have been signed stands there as planned.
 """
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -14,10 +15,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from pki import clock, lint
+from pki import clock, lint, lint_crl
 from pki.entry import Entry, Event
 from pki.errors import PkiError
 from pki.ledger import Ledger
+from pki.pointers import authority_of
+from pki.published import Head, head_text
+
+# What a newer certificate takes the place of. Those of a CA stand beside each other.
+_ENTITIES = {"service", "responder"}
 
 
 class ClockBehindError(PkiError):
@@ -32,13 +38,14 @@ class Order:
 
     builder: x509.CertificateBuilder
     planned: Entry
+    kind: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Holder:
     """For whom a certificate is: the identity the ledger files it under, its names."""
 
-    kind: str  # root, issuing or service
+    kind: str  # root, issuing, service or responder
     identity: str
     spiffe_id: str
     spki_sha256: str
@@ -69,8 +76,9 @@ def place_order(
         spki_sha256=holder.spki_sha256,
         not_before=clock.to_text(draft.not_valid_before_utc),
         not_after=clock.to_text(draft.not_valid_after_utc),
+        authority=authority_of(issuer or draft),
     )
-    return Order(builder, planned)
+    return Order(builder, planned, holder.kind)
 
 
 def check_clock(ledger: Ledger, now: datetime) -> None:
@@ -89,12 +97,17 @@ def check_clock(ledger: Ledger, now: datetime) -> None:
 
 
 def sign_and_record(
-    ledger: Ledger, orders: Sequence[Order], key: ec.EllipticCurvePrivateKey
+    ledger: Ledger,
+    orders: Sequence[Order],
+    key: ec.EllipticCurvePrivateKey,
+    *,
+    also: Callable[[Sequence[x509.Certificate]], None] = lambda _: None,
 ) -> list[x509.Certificate]:
     """Return the signed certificates, in the order of `orders`: one or more.
 
     Two commits for the whole batch, whatever its size: the plans, so that no serial
-    is lost if the machine stops while the key is in use; then all certificates.
+    is lost if the machine stops while the key is in use; then all certificates, and
+    what `also` writes when it is called with them.
 
     Raises:
         ClockBehindError: an order is older than the newest entry.
@@ -109,8 +122,60 @@ def sign_and_record(
     signed = [order.builder.sign(key, hashes.SHA256()) for order in orders]
     with ledger.transaction():
         for order, certificate in zip(orders, signed, strict=True):
+            if order.kind in _ENTITIES:
+                _supersede(ledger, order.planned)
             ledger.append(_issued(order.planned, certificate))
+        also(signed)
     return signed
+
+
+def sign_crl(
+    builder: x509.CertificateRevocationListBuilder,
+    key: ec.EllipticCurvePrivateKey,
+    *,
+    kind: str,
+    by: str,
+    issuer: x509.Certificate,
+) -> bytes:
+    """Return the signed list in DER, if the lint finds nothing.
+
+    Raises:
+        LintError: it breaks a rule for lists of its kind.
+    """
+    lint_crl.verify_draft(builder, kind=kind, by=by, issuer=issuer)
+    crl = builder.sign(key, hashes.SHA256())
+    return crl.public_bytes(serialization.Encoding.DER)
+
+
+def sign_head(ledger: Ledger, key: ec.EllipticCurvePrivateKey, now: datetime) -> None:
+    """Put a signature over the newest entry's hash beside the ledger."""
+    sequence, digest = ledger.newest()
+    time = clock.to_text(now)
+    signature = key.sign(
+        head_text(sequence=sequence, digest=digest, time=time),
+        ec.ECDSA(hashes.SHA256()),
+    )
+    encoded = b64encode(signature).decode()
+    ledger.published.put_head(Head(sequence, digest, time, encoded))
+
+
+def _supersede(ledger: Ledger, planned: Entry) -> None:
+    """Record that a new certificate takes the place of the one before, if it lasts."""
+    earlier = ledger.newest_issued(planned.identity)
+    if earlier is None or earlier.not_after <= planned.recorded_at:
+        return
+    for event in (Event.SUPERSEDED, Event.REVOKED):
+        if ledger.find(event, issuer=earlier.issuer, serial=earlier.serial):
+            return
+    ledger.append(
+        replace(
+            earlier,
+            event=Event.SUPERSEDED,
+            recorded_at=planned.recorded_at,
+            run_id=planned.run_id,
+            certificate=None,
+        )
+    )
 
 
 def _issued(planned: Entry, certificate: x509.Certificate) -> Entry:

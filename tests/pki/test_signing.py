@@ -1,5 +1,6 @@
 """The one place that signs: planned, signed, recorded, and only then given out."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from cryptography.hazmat.primitives import serialization
 
 from pki import profiles, signing
 from pki.database import create_ledger
-from pki.entry import Event
+from pki.entry import Event, Reason
 from pki.ledger import SerialTakenError, open_ledger
 from pki.lint import LintError
 from tests.pki.builders import NAMES, NOW, Forge, p256
@@ -28,9 +29,12 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "ledger"
 
 
-def order(forge: Forge, *, seconds_later: int = 0) -> signing.Order:
+def order(
+    forge: Forge, *, seconds_later: int = 0, identity: str = "orders@localhost"
+) -> signing.Order:
     """Return an order for a service's certificate."""
     now = NOW + timedelta(seconds=seconds_later)
+    holder = replace(HOLDER, identity=identity)
     builder = profiles.service(
         p256().public_key(),
         names=NAMES,
@@ -39,7 +43,7 @@ def order(forge: Forge, *, seconds_later: int = 0) -> signing.Order:
         now=now,
     )
     return signing.place_order(
-        builder, HOLDER, issuer=forge.issuing, now=now, run_id="run"
+        builder, holder, issuer=forge.issuing, now=now, run_id="run"
     )
 
 
@@ -71,7 +75,7 @@ def test_every_signed_certificate_is_planned_and_recorded(
     forge: Forge, path: Path
 ) -> None:
     """All plans come before all certificates, and both name the same serials."""
-    orders = [order(forge), order(forge)]
+    orders = [order(forge), order(forge, identity="stock@localhost")]
     with open_ledger(path) as ledger:
         signed = signing.sign_and_record(ledger, orders, forge.issuing_key)
         entries = list(ledger.entries())
@@ -140,3 +144,60 @@ def test_key_signs_only_after_the_plan_is_durable(forge: Forge, path: Path) -> N
     with open_ledger(path) as ledger:
         signing.sign_and_record(ledger, [placed], forge.issuing_key)
     assert seen == [1]
+
+
+def events(path: Path) -> list[tuple[str, str]]:
+    """Return what the ledger says, by event and serial, in order."""
+    with open_ledger(path) as ledger:
+        ledger.verify()
+        return [(entry.event, entry.serial) for entry in ledger.entries()]
+
+
+def test_newer_certificate_supersedes_the_one_before(forge: Forge, path: Path) -> None:
+    """Recorded before the new one is, once, and only while the old one lasts."""
+    orders = [order(forge, seconds_later=day * 70_000) for day in range(3)]
+    serials = [placed.planned.serial for placed in orders]
+    orders.append(order(forge, seconds_later=500_000))
+    with open_ledger(path) as ledger:
+        for placed in orders:
+            signing.sign_and_record(ledger, [placed], forge.issuing_key)
+    superseded = [found for found in events(path) if found[0] == "superseded"]
+    assert superseded == [("superseded", serial) for serial in serials[:2]]
+    position = events(path).index(("superseded", serials[0]))
+    assert events(path)[position + 1] == ("issued", serials[1])
+
+
+def test_certificate_of_another_identity_supersedes_nothing(
+    forge: Forge, path: Path
+) -> None:
+    """Each identity has a line of its own."""
+    with open_ledger(path) as ledger:
+        for identity in ("orders@localhost", "stock@localhost"):
+            placed = order(forge, identity=identity)
+            signing.sign_and_record(ledger, [placed], forge.issuing_key)
+    assert "superseded" not in dict(events(path))
+
+
+def test_revoked_certificate_is_not_superseded(forge: Forge, path: Path) -> None:
+    """Its line has ended already."""
+    first = order(forge)
+    with open_ledger(path) as ledger:
+        signing.sign_and_record(ledger, [first], forge.issuing_key)
+        with ledger.transaction():
+            revoked = replace(first.planned, event=Event.REVOKED)
+            ledger.append(replace(revoked, reason=Reason.KEY_COMPROMISE))
+        signing.sign_and_record(ledger, [order(forge)], forge.issuing_key)
+    assert "superseded" not in dict(events(path))
+
+
+def test_what_is_written_beside_fails_with_the_certificates(
+    forge: Forge, path: Path
+) -> None:
+    """When the rest of the transaction fails, no certificate is recorded as issued."""
+
+    def fail(_: object) -> None:
+        raise LintError("rule", "message")
+
+    with open_ledger(path) as ledger, pytest.raises(LintError):
+        signing.sign_and_record(ledger, [order(forge)], forge.issuing_key, also=fail)
+    assert [event for event, _ in events(path)] == ["planned"]
