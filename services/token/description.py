@@ -19,7 +19,7 @@ from services.openapi import (
     refusals,
 )
 from services.token import errors
-from services.token.exchange import ACCESS_TOKEN_TYPE
+from services.token.exchange import TYPES
 from services.token.grants import GRANT_TYPES
 from services.token.introspection import SIGNED
 from services.token.key_ring import OWN_KEYS
@@ -139,13 +139,14 @@ def _token_form() -> Json:
         "properties": {
             "grant_type": {"type": "string", "enum": sorted(GRANT_TYPES)},
             "resource": _URI,
+            "audience": _URI,  # of an exchange, in the place of the resource
             "scope": {"type": "string", "minLength": 1},
             "subject_token": TEXT,
-            "subject_token_type": TEXT,
-            "requested_token_type": TEXT,
+            "subject_token_type": {"type": "string", "enum": sorted(TYPES)},
+            "requested_token_type": {"type": "string", "enum": sorted(TYPES)},
             **_CLIENT,
         },
-        "required": ["grant_type", "resource"],
+        "required": ["grant_type"],
     }
 
 
@@ -162,7 +163,7 @@ def _issued() -> Json:
             "token_type": {"enum": ["Bearer", "DPoP"]},
             "expires_in": {"type": "integer", "minimum": 0},
             "scope": TEXT,
-            "issued_token_type": {"const": ACCESS_TOKEN_TYPE},
+            "issued_token_type": {"enum": sorted(TYPES)},
         },
         optional=["issued_token_type"],
     )

@@ -37,7 +37,7 @@ from services.token.tokens import is_opaque
 TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105
 ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105
 _JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
-_TYPES = frozenset({ACCESS_TOKEN_TYPE, _JWT_TYPE})
+TYPES = frozenset({ACCESS_TOKEN_TYPE, _JWT_TYPE})
 _LONGEST_CHAIN = 4  # actors; a longer one is a loop, or hides who began it
 
 
@@ -50,14 +50,14 @@ def subject_token(call: Call) -> str:
     """
     token = call.form.required("subject_token")  # 1
     kind = call.form.required("subject_token_type")
-    if kind not in _TYPES:
+    if kind not in TYPES:
         raise InvalidRequestError("subject_token_type is no access token")
     if kind == _JWT_TYPE and is_opaque(token):
         raise InvalidRequestError("subject_token_type is that of a JWT")
     if call.form.single.keys() & {"actor_token", "actor_token_type"}:
         raise InvalidRequestError("the actor is the client: no actor_token is taken")
     requested = issued_type(call)
-    if requested not in _TYPES:
+    if requested not in TYPES:
         raise InvalidRequestError("requested_token_type is no access token")
     if requested == _JWT_TYPE and call.client.opaque:
         raise InvalidRequestError("this client's tokens are no JWTs")

@@ -133,6 +133,8 @@ def _good_answers(judge: Judge, tokens: Tokens) -> None:
     }
     with tokens.client(judge.orders) as client:
         judge.post(client, "/token", data=exchange)
+        jwt = {"requested_token_type": ACCESS_TOKEN.replace("access_token", "jwt")}
+        judge.post(client, "/token", data=exchange | jwt)
         judge.post(client, "/introspect", data=about)
         judge.post(client, "/introspect", data=about, headers={"Accept": SIGNED})
         judge.post(client, "/introspect", data={**about, "token": "x"})
