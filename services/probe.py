@@ -3,7 +3,8 @@
 Read-only. Each ordered pair of services is tried with the caller's own certificate: an
 edge of the topology must be answered 200; for every other pair the token service must
 refuse a token and the callee must refuse the call, even with a token that the caller
-may have for somebody else. Of each key it is said who may read it.
+may have for somebody else. A gateway is such a caller and callee too: it is called on a
+path that leads on, and calls in its own name. Of each key it is said who may read it.
 
 Keys stay on their hosts: where there are several, each host tries what its own
 processes may do (`only`), and whoever started that puts the findings together.
@@ -25,9 +26,10 @@ from cryptography import x509
 from pki.errors import PkiError
 from pki.identity import spiffe_id_of
 from services.attempt import NoTokenError, Outcome, call, caller, request_token
-from services.deployment import Deployment, Instance, ServiceParty
+from services.deployment import Deployment, GatewayParty, Instance, ServiceParty
 from services.errors import ServiceError
 from services.key_exchange import UNKNOWN, group_agreed
+from services.wire.client_cert import written
 
 _CONNECT = 5.0  # seconds
 _PAUSE = 0.05  # seconds between two looks at a port that is not open yet
@@ -102,7 +104,7 @@ def probe(deployment: Deployment, *, wait: float = 0, only: str = "") -> Finding
     edges = [
         edge
         for party in own
-        if party.service in deployment.services
+        if party.service in deployment.workloads
         for edge in _edges(deployment, party)
     ]
     return Findings(
@@ -171,16 +173,20 @@ def _edges(deployment: Deployment, party: Instance) -> list[Edge]:
 
     Whoever does not answer at all takes seconds, and is not to hold the others up.
     """
-    others = deployment.services.keys() - {party.service}
+    others = deployment.workloads.keys() - {party.service}
     callees = [one for one in deployment.parties if one.service in others]
     files = party.certificate, party.private_key
     with (
+        caller(party.trust_bundle, files) as asking,
         caller(party.trust_bundle, files) as client,
         ThreadPoolExecutor(_AT_ONCE) as pool,
     ):
+        if party.service in deployment.gateways:
+            # Whoever may name a caller must name one; it names itself.
+            client.headers["Client-Cert"] = _statement(party)
 
         def tried(callee: Instance) -> Edge:
-            edge = _edge(deployment, client, party, callee)
+            edge = _edge(deployment, (asking, client), (party, callee))
             if edge.status is None:
                 return edge
             place = callee.address, callee.port
@@ -191,11 +197,22 @@ def _edges(deployment: Deployment, party: Instance) -> list[Edge]:
         return list(pool.map(tried, callees))
 
 
+def _statement(party: Instance) -> str:
+    """Return what a gateway says of whom it calls for: of itself (RFC 9440)."""
+    certificate = x509.load_pem_x509_certificate(party.certificate.read_bytes())
+    return written(certificate).decode()
+
+
 def _edge(
-    deployment: Deployment, client: httpx.Client, party: Instance, callee: Instance
+    deployment: Deployment,
+    clients: tuple[httpx.Client, httpx.Client],
+    pair: tuple[Instance, Instance],
 ) -> Edge:
-    own, called = (deployment.services[one.service] for one in (party, callee))
-    allowed = bool(own.scopes_at(callee.service))
+    """Ask for a token with one client, and use it with the other."""
+    (client, calling), (party, callee) = clients, pair
+    own, called = (deployment.workloads[one.service] for one in pair)
+    scopes = own.scopes_at(callee.service)
+    allowed = bool(scopes)
     endpoint = deployment.token_service.token_endpoint
     try:
         token: str | None = request_token(
@@ -205,7 +222,8 @@ def _edge(
     except NoTokenError as error:
         token = None if allowed else _other_token(deployment, client, own)
         refusal = f"{error}; "
-    outcome = call(client, callee.url, token)
+    path = called.path_for(scopes) if isinstance(called, GatewayParty) else ""
+    outcome = call(calling, callee.url + path, token)
     ok = outcome.accepted if allowed else bool(refusal) and _is_refusal(outcome)
     said = f"{callee.service}: {outcome.reason}" if outcome.reason else ""
     return Edge(
@@ -221,7 +239,7 @@ def _edge(
 
 
 def _other_token(
-    deployment: Deployment, client: httpx.Client, party: ServiceParty
+    deployment: Deployment, client: httpx.Client, party: ServiceParty | GatewayParty
 ) -> str | None:
     """Return a token that `party` may have, though for somebody else."""
     for other in party.calls:
@@ -230,7 +248,7 @@ def _other_token(
                 client,
                 deployment.token_service.token_endpoint,
                 client_id=party.client_id,
-                resource=deployment.services[other.service].audience,
+                resource=deployment.workloads[other.service].audience,
             ).text
     return None
 

@@ -62,6 +62,11 @@ class Fleet:
         return list(self.deployment["gateways"])
 
     @property
+    def workloads(self) -> list[str]:
+        """The names of everything that may be called."""
+        return [*self.services, *self.gateways]
+
+    @property
     def identities(self) -> dict[str, Json]:
         """Each identity by its name, such as orders@host-1."""
         return {
@@ -72,11 +77,11 @@ class Fleet:
 
     @property
     def allowed(self) -> list[tuple[str, str]]:
-        """Each pair of services of which the first may call the second."""
+        """Each pair of services or gateways of which the first may call the second."""
         return [
             (caller, callee)
-            for caller in self.services
-            for callee in self.services
+            for caller in self.workloads
+            for callee in self.workloads
             if callee in self.callees(caller)
         ]
 
@@ -85,13 +90,16 @@ class Fleet:
         """Every other pair."""
         return [
             (caller, callee)
-            for caller in self.services
-            for callee in self.services
+            for caller in self.workloads
+            for callee in self.workloads
             if caller != callee and callee not in self.callees(caller)
         ]
 
     def callees(self, caller: str) -> list[str]:
-        """Return whom a service may call."""
+        """Return whom a service may call, or where a gateway leads."""
+        if caller in self.gateways:
+            routes = self.deployment["gateways"][caller]["routes"].values()
+            return [route["service"] for route in routes]
         calls = self.deployment["services"][caller]["calls"]
         return [call["service"] for call in calls]
 

@@ -7,6 +7,7 @@ from tests.live.fleet import Fleet, Seen
 NO_TOKEN = "token service: invalid_target"
 OTHER_AUDIENCE = "the token is for another audience"
 TOKEN_NEEDED = "a token is needed"
+NOT_ACTIVE = "the token is not active"  # a gateway asks, and is told no more
 
 
 def test_an_allowed_call_is_answered(
@@ -25,7 +26,8 @@ def test_any_other_call_is_refused_twice(
 ) -> None:
     """The token service gives no token, and the callee takes no other one."""
     caller, callee = refused
-    why = OTHER_AUDIENCE if fleet.callees(caller) else TOKEN_NEEDED
+    why = NOT_ACTIVE if callee in fleet.gateways else OTHER_AUDIENCE
+    why = why if fleet.callees(caller) else TOKEN_NEEDED
     tries = seen.tries(caller, callee)
     assert len(tries) == pairs(fleet, refused)
     for tried in tries:

@@ -87,10 +87,11 @@ def test_there_is_a_test_for_everything(tested: Verdict) -> None:
         "test_a_service_is_where_it_says[stock]",
         "test_an_allowed_call_is_answered[storefront->orders]",
         "test_any_other_call_is_refused_twice[stock->orders]",
+        "test_an_allowed_call_is_answered[edge->orders]",
     ):
         assert case in tested.cases
     pairs = [case for case in tested.cases if "->" in case]
-    assert len(pairs) == 6
+    assert len(pairs) == 12
 
 
 def test_a_roll_out_leaves_a_page(rolling: Rolling) -> None:

@@ -25,6 +25,7 @@ def test_identities_are_read_off_the_live_ports(running: Running) -> None:
         "storefront",
         "orders",
         "stock",
+        "edge",
     ]
     assert found.identities[2].spiffe_id == "spiffe://shop.internal/service/orders"
 
@@ -45,14 +46,33 @@ def test_how_a_key_is_kept_is_told(running: Running) -> None:
 
 
 def test_every_pair_is_tried_and_only_edges_are_answered(running: Running) -> None:
-    """Two of six pairs are edges of the topology."""
+    """Three of twelve pairs are edges of the topology."""
     found = probe(running.deployment)
     assert found.ok
     assert [(edge.caller, edge.callee) for edge in found.edges if edge.allowed] == [
         ("storefront", "orders"),
         ("orders", "stock"),
+        ("edge", "orders"),
     ]
-    assert [edge.status for edge in found.edges] == [200, 401, 401, 200, 401, 401]
+    assert {edge.status for edge in found.edges if not edge.allowed} == {401}
+    assert len(found.edges) == 12
+
+
+def test_a_gateway_is_called_on_a_path_that_leads_on(running: Running) -> None:
+    """Who may call it is answered by the service behind it; it tells others no more."""
+    gateways = running.deployment.gateways
+    (edge,) = gateways.values()
+    assert edge.scopes_at("orders") == ["orders.read"]
+    assert edge.scopes_at("stock") == []
+    assert edge.path_for(["orders.read"]) == edge.path_for([]) == "/orders"
+    refused = [
+        one.reason for one in probe(running.deployment).edges if one.callee == "edge"
+    ]
+    assert refused == [
+        "token service: invalid_target; edge: the token is not active",
+        "token service: invalid_target; edge: the token is not active",
+        "token service: invalid_target; edge: a token is needed",
+    ]
 
 
 def test_a_refused_call_says_who_refused_and_why(running: Running) -> None:
@@ -74,7 +94,8 @@ def test_an_edge_that_should_be_answered_and_is_not_differs(running: Running) ->
     )
     found = probe(changed)
     assert not found.ok
-    assert [edge for edge in found.edges if not edge.ok] == [found.edges[5]]
+    (differs,) = [edge for edge in found.edges if not edge.ok]
+    assert (differs.caller, differs.callee) == ("stock", "orders")
 
 
 def test_an_edge_that_should_be_refused_and_is_not_differs(running: Running) -> None:
