@@ -40,7 +40,7 @@ def presented(
                 extensions=extensions,
             ) as answer,
         ):
-            tls = answer.extensions["network_stream"].get_extra_info("ssl_object")
+            tls = answer.extensions["network_stream"].get_extra_info("socket")
             der = tls.getpeercert(binary_form=True)
     except (httpx.HTTPError, OSError):
         return None

@@ -67,12 +67,13 @@ class Renewal:
         )
         if self._seen is None or present.serial != self._seen.serial:
             self._welcome(present)
+        if now < (self._not_before or due(present.certificate)):
+            return
         config = self.config.current()
         wanted = config.renewal
-        if wanted is None or now < (self._not_before or due(present.certificate)):
+        # A link that was turned a moment ago: the next look sees where to.
+        if wanted is None or config.identity.resolve() != present.directory:
             return
-        if config.identity.resolve() != present.directory:
-            return  # turned a moment ago: the next look sees where to
         self._try(Place(config, wanted, self.clock, self.wait), present, now)
 
     def _try(self, place: Place, present: Generation, now: datetime) -> None:
