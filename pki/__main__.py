@@ -1,4 +1,4 @@
-"""The command `python -m pki`: found a CA, issue certificates, read the ledger.
+"""The command `python -m pki`: found a CA, issue and revoke, read the ledger.
 
 Every verb answers with one JSON document on standard output, so that Ansible and
 other programs stay thin. A refusal is JSON on standard error, with exit code 1; a
@@ -9,89 +9,25 @@ Each verb imports what it needs when it runs: `--help` loads no cryptography, an
 reading the ledger loads nothing that signs.
 """
 
-import json
-import re
-import secrets
-import sys
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING
 
 import click
 
-from pki.errors import PkiError
+from pki.command import (
+    InputError,
+    answers_in_json,
+    check_option,
+    directory_option,
+    passphrase_option,
+    run_id_option,
+    standard_input,
+)
+from pki.ledger_command import ledger
+from pki.revocation_command import crl, revoke
 
 if TYPE_CHECKING:
     from pki.decision import Request
-
-_P = ParamSpec("_P")
-_RUN_ID = re.compile(r"[ -~]{1,100}")
-_LARGEST_INPUT = 64 * 2**20  # bytes; a batch of 40,000 requests
-
-_directory = click.option(
-    "--directory",
-    type=click.Path(path_type=Path, file_okay=False),
-    required=True,
-    help="Where the CA keeps its files (mode 0700).",
-)
-_check = click.option(
-    "--check", is_flag=True, help="Say what would change; change nothing."
-)
-
-
-def _check_run_id(
-    _context: click.Context, _option: click.Parameter, value: str | None
-) -> str:
-    if value is None:
-        return secrets.token_hex(8)
-    if not _RUN_ID.fullmatch(value):
-        raise click.BadParameter("1 to 100 printable ASCII characters are expected")
-    return value
-
-
-_run_id = click.option(
-    "--run-id",
-    callback=_check_run_id,
-    help="Written into the ledger with each entry; a random one if absent.",
-)
-
-
-def _passphrase_option(purpose: str) -> Callable[..., Any]:
-    return click.option(
-        f"--{purpose}-passphrase-fd",
-        type=click.IntRange(min=3),
-        metavar="N",
-        help=f"File descriptor to read the {purpose} key's passphrase from; "
-        "without it, a hidden prompt on the terminal.",
-    )
-
-
-class InputError(PkiError):
-    """What came on standard input is not what the verb takes."""
-
-    code = "invalid_input"
-
-
-def _answers_in_json(verb: Callable[_P, dict[str, object]]) -> Callable[_P, None]:
-    """Print what `verb` returns, or the reason it refuses."""
-
-    @wraps(verb)
-    def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
-        try:
-            answer = verb(*args, **kwargs)
-        except PkiError as error:
-            refusal = {"error": error.code, "message": str(error)}
-            click.echo(json.dumps(refusal), err=True)
-            sys.exit(1)
-        except OSError as error:
-            refusal = {"error": "system", "message": str(error)}
-            click.echo(json.dumps(refusal), err=True)
-            sys.exit(1)
-        click.echo(json.dumps(answer, indent=2))
-
-    return run
-
 
 # \b keeps click from filling the lines that follow into a paragraph.
 _MAIN_EXAMPLES = """\b
@@ -100,6 +36,9 @@ Examples:
       --issuing-passphrase-fd 4 < policy.json 3< root.pass 4< issuing.pass
   python -m pki issue --directory ca --issuing-passphrase-fd 4 \\
       < requests.json 4< issuing.pass
+  python -m pki revoke --directory ca --identity orders@localhost \\
+      --reason keyCompromise --issuing-passphrase-fd 4 4< issuing.pass
+  python -m pki crl --directory ca --issuing-passphrase-fd 4 4< issuing.pass
   python -m pki ledger verify --directory ca
   python -m pki bundle --directory ca
 """
@@ -138,12 +77,12 @@ def main() -> None:
 
 
 @main.command(epilog=_INIT_EXAMPLES)
-@_directory
-@_check
-@_run_id
-@_passphrase_option("root")
-@_passphrase_option("issuing")
-@_answers_in_json
+@directory_option
+@check_option
+@run_id_option
+@passphrase_option("root")
+@passphrase_option("issuing")
+@answers_in_json
 def init(
     directory: Path,
     *,
@@ -164,7 +103,7 @@ def init(
 
     if root_passphrase_fd is not None and root_passphrase_fd == issuing_passphrase_fd:
         raise click.UsageError("the two passphrases need a file descriptor each")
-    layout, policy = Layout(directory), read_policy(_standard_input())
+    layout, policy = Layout(directory), read_policy(standard_input())
     if check:
         state = inspection.inspect(layout, policy)
         return report.founding(state, state)
@@ -181,11 +120,11 @@ def init(
 
 
 @main.command(epilog=_ISSUE_EXAMPLES)
-@_directory
-@_check
-@_run_id
-@_passphrase_option("issuing")
-@_answers_in_json
+@directory_option
+@check_option
+@run_id_option
+@passphrase_option("issuing")
+@answers_in_json
 def issue(
     directory: Path,
     *,
@@ -202,7 +141,7 @@ def issue(
     from pki import authority, clock, passphrase, report
     from pki.layout import Layout
 
-    requests = _requests(_standard_input())
+    requests = _requests(standard_input())
     if check:
         batch = authority.preview(
             Layout(directory), requests, run_id=run_id, now=clock.utc_now()
@@ -218,62 +157,14 @@ def issue(
 
 
 @main.command()
-@_directory
-@_answers_in_json
+@directory_option
+@answers_in_json
 def bundle(directory: Path) -> dict[str, object]:
     """Show the trust bundle: the root certificate that everyone needs."""
     from pki import authority, report
     from pki.layout import Layout
 
     return report.bundle(authority.trust_bundle(Layout(directory)))
-
-
-@main.group()
-def ledger() -> None:
-    """Read the ledger of every certificate ever planned and issued."""
-
-
-@ledger.command()
-@_directory
-@_answers_in_json
-def verify(directory: Path) -> dict[str, object]:
-    """Recompute the hash chain; exit code 1 and the place if it is broken.
-
-    Keep the `head` it prints somewhere else: a history rewritten as a whole, or cut
-    short by an old backup, can be told by it alone.
-    """
-    from pki import report
-    from pki.layout import Layout
-    from pki.ledger import open_ledger
-
-    with open_ledger(Layout(directory).ledger) as opened:
-        return report.verified(opened.verify())
-
-
-@ledger.command("list")
-@_directory
-@click.option("--identity", help="Show entries of this identity only.")
-@_answers_in_json
-def list_entries(directory: Path, identity: str | None) -> dict[str, object]:
-    """Show the entries, oldest first, without checking the chain."""
-    from pki import report
-    from pki.layout import Layout
-    from pki.ledger import open_ledger
-
-    with open_ledger(Layout(directory).ledger) as opened:
-        entries = [
-            report.entry(line)
-            for line in opened.entries()
-            if identity in {None, line.identity}
-        ]
-    return {"entries": entries}
-
-
-def _standard_input() -> bytes:
-    document = sys.stdin.buffer.read(_LARGEST_INPUT + 1)
-    if len(document) > _LARGEST_INPUT:
-        raise InputError(f"standard input is longer than {_LARGEST_INPUT} bytes")
-    return document
 
 
 def _requests(document: bytes) -> "list[Request]":
@@ -289,6 +180,9 @@ def _requests(document: bytes) -> "list[Request]":
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InputError(f"standard input: {error}") from error
 
+
+for _command in (ledger, revoke, crl):
+    main.add_command(_command)
 
 if __name__ == "__main__":
     main(prog_name="python -m pki")

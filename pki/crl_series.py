@@ -65,7 +65,12 @@ class Series:
         return [*found, self.addresses]
 
     def due(self) -> list[str]:
-        """Return the scopes whose list is missing, half through its life, or moved."""
+        """Return the scopes whose list is missing, half through its life, or moved.
+
+        An authority that has ended has none: nothing verifies under it.
+        """
+        if self.issuer.not_valid_after_utc <= self.now:
+            return []
         moved = self.has_moved()
         return [scope for scope in self.scopes() if moved or self._is_due(scope)]
 

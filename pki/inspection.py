@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from pki import keys, profiles
+from pki import clock, keys, profiles
+from pki.crl_series import Series
 from pki.database import is_missing
 from pki.errors import PkiError
 from pki.identity import trust_domain_uri
@@ -67,6 +68,7 @@ def inspect(layout: Layout, policy: Policy) -> State:
         KeyLostError: there is an issuing certificate but no key.
         WrongKeyError: the issuing key is another than the certificate's.
         ForeignRootError: the root is one of another trust domain.
+        ShardsFixedError: certificates point to another number of revocation lists.
     """
     root = issuing = None
     no_ledger = is_missing(layout.ledger)
@@ -75,6 +77,8 @@ def inspect(layout: Layout, policy: Policy) -> State:
     else:
         with open_ledger(layout.ledger) as ledger:
             root, issuing = recorded(ledger, "root"), recorded(ledger, "issuing")
+            if issuing:
+                _check_shards(ledger, issuing, policy)
     if root:
         _check_trust_domain(root, policy)
     has_issuing_key = layout.sealed_key("issuing").exists()
@@ -127,6 +131,15 @@ def _check_issuing_key(layout: Layout, issuing: x509.Certificate) -> None:
     sealed = keys.read_sealed(path)
     if keys.public_key(sealed, purpose="issuing") != issuing.public_key():
         raise WrongKeyError(f"{path} is not the key of the certificate in the ledger")
+
+
+def _check_shards(ledger: Ledger, issuing: x509.Certificate, policy: Policy) -> None:
+    Series(
+        published=ledger.published,
+        issuer=issuing,
+        now=clock.utc_now(),
+        addresses=policy.addresses,
+    ).known()
 
 
 def _check_trust_domain(root: x509.Certificate, policy: Policy) -> None:

@@ -180,6 +180,12 @@ class Ledger:
         ).fetchone()
         return row[0] if row else None
 
+    def entries_of(self, identity: str, event: Event) -> Iterator[Entry]:
+        """Yield what happened to the certificates of one identity, oldest first."""
+        return self._entries(
+            "WHERE identity = ? AND event = ? ORDER BY sequence", [identity, event]
+        )
+
     def entries(self) -> Iterator[Entry]:
         """Yield every entry, oldest first, without checking the chain."""
         return self._entries("ORDER BY sequence", [])

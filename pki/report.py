@@ -4,6 +4,7 @@ Serials are lower-case hex without leading zeros, moments RFC 3339 in UTC. Only 
 commands come here.
 """
 
+import hashlib
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:  # reading the ledger must not load what signs
     from pki.entry import Entry
     from pki.inspection import State
     from pki.ledger import VerifiedLedger
+    from pki.published import Crl, Head
+    from pki.withdrawal import Publication, Withdrawn
 
 _CHANGING = {"issued", "would_issue"}
 
@@ -47,9 +50,35 @@ def bundle(root: x509.Certificate) -> dict[str, object]:
     return {"trust_bundle": pem(root), "sha256": _sha256(root)}
 
 
-def verified(ledger: "VerifiedLedger") -> dict[str, object]:
+def verified(ledger: "VerifiedLedger", *, witnesses: int = 0) -> dict[str, object]:
     """Return what `ledger verify` says of a whole chain."""
-    return {"ok": True, **asdict(ledger)}
+    return {"ok": True, **asdict(ledger), "witnesses": witnesses}
+
+
+def head(newest: "Head") -> dict[str, object]:
+    """Return what `ledger head` says: what a witness keeps."""
+    return asdict(newest)
+
+
+def withdrawn(done: "Withdrawn") -> dict[str, object]:
+    """Return what `revoke` says: what is revoked now, what was before, the lists."""
+    return {
+        "changed": bool(done.revoked),
+        "revoked": [_revoked(line) for line in done.revoked],
+        "revoked_before": [_revoked(line) for line in done.before],
+        "crls": [_crl(crl) for crl in done.crls],
+    }
+
+
+def publication(done: "Publication") -> dict[str, object]:
+    """Return what `crl` says: what was made, or is due, and the lists there are."""
+    return {
+        "changed": done.changed,
+        "published": [{"by": by, "scope": scope} for by, scope in done.lists],
+        "answers": done.answers,
+        "responder": done.responder,
+        "crls": [_crl(crl) for crl in done.crls],
+    }
 
 
 def entry(line: "Entry") -> dict[str, object]:
@@ -77,6 +106,29 @@ def _answer(answer: "Answer", issuing: x509.Certificate) -> dict[str, object]:
         else None,
         # In the order TLS sends them: the service first (RFC 8446, section 4.4.2).
         "certificate": pem(certificate) + pem(issuing) if certificate else None,
+    }
+
+
+def _revoked(line: "Entry") -> dict[str, object]:
+    return {
+        "identity": line.identity,
+        "serial": line.serial,
+        "not_after": line.not_after,
+        "revoked_at": line.recorded_at,
+        "reason": line.reason,
+        "authority": line.authority,
+    }
+
+
+def _crl(crl: "Crl") -> dict[str, object]:
+    return {
+        "authority": crl.authority,
+        "scope": crl.scope,
+        "number": crl.number,
+        "base_number": crl.base_number,
+        "this_update": crl.this_update,
+        "next_update": crl.next_update,
+        "sha256": hashlib.sha256(crl.der).hexdigest(),
     }
 
 

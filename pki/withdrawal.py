@@ -252,7 +252,7 @@ def _due(layout: Layout, desk: Desk, *, root: bool) -> Publication:
     authorities = ("issuing", "root") if root else ("issuing",)
     lists = [(by, scope) for by in authorities for scope in _series(desk, by).due()]
     answers, responder_due = 0, False
-    if desk.policy.addresses:
+    if desk.policy.addresses and desk.now < desk.issuing.not_valid_after_utc:
         own = authority_of(desk.issuing)
         responder = read_responder(layout.responder(own))
         responder_due = responder is None or responder.is_due(own, desk.now)

@@ -5,8 +5,8 @@ alone is refused.
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from pki import founding, inspection, profiles
+from pki import clock, founding, inspection, profiles, withdrawal
 from pki.authority import Batch, issue
 from pki.decision import Request
+from pki.entry import Reason
 from pki.identity import DnsName, Names, SpiffeId
 from pki.keys import Cost
 from pki.layout import Layout
+from pki.pointers import Addresses, authority_of
 from pki.policy import Policy, read_policy
+from pki.published import read_published
 
 # The least Argon2id takes: a guess costs nothing, and so does a test.
 CHEAP = Cost(memory_kib=8, iterations=1, lanes=1)
@@ -41,9 +44,15 @@ def p256() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def policy_document(services: Sequence[str] = ("orders", "stock")) -> dict[str, Any]:
+ADDRESSES = Addresses("http://ca.shop.internal:8445", 4)
+
+
+def policy_document(
+    services: Sequence[str] = ("orders", "stock"), *, addresses: Addresses | None = None
+) -> dict[str, Any]:
     """Return a policy with one identity on localhost for each of `services`."""
-    return {
+    said = {"revocation": asdict(addresses)} if addresses else {}
+    return said | {
         "trust_domain": "shop.internal",
         "permitted_dns": ["shop.internal", "localhost"],
         "lifetimes": {"root": 315360000, "issuing_ca": 15552000},
@@ -136,6 +145,71 @@ class Ca:
             passphrase=lambda: ISSUING_PASSPHRASE,
             run_id="issuing",
         )
+
+    def revoke(
+        self,
+        identity: str | None = None,
+        *,
+        serial: int | None = None,
+        reason: Reason = Reason.KEY_COMPROMISE,
+        now: Callable[[], datetime] = clock.utc_now,
+    ) -> withdrawal.Withdrawn:
+        """Revoke an identity's certificates, or the one with a serial."""
+        return withdrawal.revoke(
+            self.layout,
+            withdrawal.Target(identity=identity, serial=serial),
+            reason=reason,
+            passphrase=lambda: ISSUING_PASSPHRASE,
+            run_id="revoking",
+            now=now,
+        )
+
+    def publish(
+        self,
+        *,
+        now: Callable[[], datetime] = clock.utc_now,
+        root_passphrase: bytes | None = None,
+    ) -> withdrawal.Publication:
+        """Make the lists and answers that are due."""
+        return withdrawal.publish(
+            self.layout,
+            passphrase=lambda: ISSUING_PASSPHRASE,
+            root_passphrase=(lambda: root_passphrase) if root_passphrase else None,
+            run_id="publishing",
+            now=now,
+        )
+
+    def crl(
+        self, scope: str = "full", by: str = "issuing"
+    ) -> x509.CertificateRevocationList:
+        """Return the newest list of a scope."""
+        authority = authority_of(self.certificate(by))
+        with read_published(self.layout.ledger) as published:
+            stored = published.crl(authority, scope)
+        assert stored, scope
+        return x509.load_der_x509_crl(stored.der)
+
+    def one(self, identity: str = "orders@localhost") -> x509.Certificate:
+        """Issue one certificate for a new key."""
+        (answer,) = self.issue((identity, csr())).answers
+        assert answer.certificate, answer.refusal
+        return answer.certificate
+
+    def certificate(self, purpose: str) -> x509.Certificate:
+        """Return the certificate of the root or the issuing CA."""
+        return x509.load_pem_x509_certificate(
+            self.layout.certificate(purpose).read_bytes()
+        )
+
+
+def serials(crl: x509.CertificateRevocationList) -> set[int]:
+    """Return what a list says is revoked."""
+    return {entry.serial_number for entry in crl}
+
+
+def number(crl: x509.CertificateRevocationList) -> int:
+    """Return the number of a list."""
+    return crl.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pki.builders import Ca, Forge
+from tests.pki.builders import ADDRESSES, Ca, Forge, policy_document
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +23,20 @@ def founded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ca(founded: Path, tmp_path: Path) -> Ca:
     """Return a new CA that knows orders@localhost and stock@localhost."""
     return Ca.at(Path(shutil.copytree(founded, tmp_path / "ca")))
+
+
+@pytest.fixture(scope="session")
+def founded_with_addresses(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the directory of a CA whose certificates point to lists; copy it."""
+    directory = tmp_path_factory.mktemp("founded") / "ca"
+    Ca.found(directory, policy_document(addresses=ADDRESSES))
+    return directory
+
+
+@pytest.fixture
+def telling(founded_with_addresses: Path, tmp_path: Path) -> Ca:
+    """Return a new CA whose certificates say where their revocation is told."""
+    return Ca.at(Path(shutil.copytree(founded_with_addresses, tmp_path / "ca")))
 
 
 @pytest.fixture(scope="session")

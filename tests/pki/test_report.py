@@ -58,4 +58,10 @@ def test_absent_certificates_are_null() -> None:
 def test_verified_ledger_shows_its_head() -> None:
     """The hash somebody may keep elsewhere."""
     said = report.verified(VerifiedLedger(6, 3, "ab"))
-    assert said == {"ok": True, "entries": 6, "issued": 3, "head": "ab"}
+    assert said == {
+        "ok": True,
+        "entries": 6,
+        "issued": 3,
+        "head": "ab",
+        "witnesses": 0,
+    }

@@ -1,0 +1,146 @@
+"""Heads of the ledger, kept elsewhere: how a rewritten history is found.
+
+The newest hash is signed by the issuing CA whenever its key is open (`signing`), shown
+by `python -m pki ledger head`, and left where who may write the ledger may not write.
+Each of them says: at this time the chain had this hash at this place.
+
+A chain that verifies, and that has every witnessed hash at its place, has not been
+rewritten up to the last witness, nor cut short before it, nor is it the one of an older
+backup. What came after the last witness, nobody vouches for.
+"""
+
+import binascii
+from base64 import b64decode
+
+import msgspec
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from pki.entry import Event
+from pki.errors import PkiError
+from pki.ledger import Ledger
+from pki.published import Head, head_text
+
+
+class WitnessError(PkiError):
+    """A witness is of no use, or contradicts the ledger."""
+
+    code = "bad_witness"
+
+
+class UnreadableWitnessError(WitnessError):
+    """The file is no head as it was printed."""
+
+    code = "unreadable_witness"
+
+
+class ForgedWitnessError(WitnessError):
+    """No issuing CA of this ledger signed the head."""
+
+    code = "forged_witness"
+
+
+class NoHeadError(WitnessError):
+    """No head was signed yet."""
+
+    code = "no_head"
+
+
+class TruncatedLedgerError(WitnessError):
+    """The ledger ends before an entry that was witnessed."""
+
+    code = "ledger_truncated"
+
+
+class RewrittenLedgerError(WitnessError):
+    """The ledger has another entry where one was witnessed."""
+
+    code = "ledger_rewritten"
+
+
+class _Document(msgspec.Struct, forbid_unknown_fields=True):
+    sequence: int
+    hash: str
+    signature: str
+    time: str
+
+
+def newest_head(ledger: Ledger) -> Head:
+    """Return the head that was signed last.
+
+    Raises:
+        NoHeadError: there is none.
+    """
+    head = ledger.published.head()
+    if head is None:
+        raise NoHeadError("no head is signed before the issuing key is first used")
+    return head
+
+
+def read_head(document: bytes) -> Head:
+    """Return the head in the JSON that `ledger head` printed. It is not checked yet.
+
+    Raises:
+        UnreadableWitnessError: it is something else.
+    """
+    try:
+        read = msgspec.json.decode(document, type=_Document)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise UnreadableWitnessError(f"the witness is no head: {error}") from error
+    return Head(read.sequence, read.hash, read.time, read.signature)
+
+
+def check_head(ledger: Ledger, unverified: Head) -> None:
+    """Return if the ledger says at the head's place what the head says.
+
+    1. An issuing CA that the ledger knows has signed the head.
+    2. The ledger reaches as far.
+    3. The hash there is the same.
+
+    Raises:
+        ForgedWitnessError: step 1. A whole ledger put in place of this one by someone
+            without the CA's key shows here, too.
+        TruncatedLedgerError: step 2; so does an old backup.
+        RewrittenLedgerError: step 3.
+    """
+    text = head_text(
+        sequence=unverified.sequence, digest=unverified.hash, time=unverified.time
+    )
+    try:
+        signature = b64decode(unverified.signature, validate=True)
+    except binascii.Error as error:
+        raise ForgedWitnessError("the head's signature is no base64") from error
+    if not any(_signed(key, signature, text) for key in _issuing_keys(ledger)):
+        raise ForgedWitnessError("no issuing CA of this ledger signed the head")  # 1
+    found = ledger.hash_of(unverified.sequence)
+    if found is None:  # 2
+        last, _ = ledger.newest()
+        raise TruncatedLedgerError(
+            f"entry {unverified.sequence} was witnessed at {unverified.time}, the "
+            f"ledger ends with {last}: it was cut short, or is from an old backup"
+        )
+    if found != unverified.hash:  # 3
+        raise RewrittenLedgerError(
+            f"entry {unverified.sequence} is another one than at {unverified.time}: "
+            "the history was rewritten"
+        )
+
+
+def _issuing_keys(ledger: Ledger) -> list[ec.EllipticCurvePublicKey]:
+    found = []
+    for entry in ledger.entries_of("issuing", Event.ISSUED):
+        der = b64decode(entry.certificate or "")
+        key = x509.load_der_x509_certificate(der).public_key()
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            found.append(key)
+    return found
+
+
+def _signed(key: ec.EllipticCurvePublicKey, signature: bytes, text: bytes) -> bool:
+    try:
+        key.verify(signature, text, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature:
+        return False
+    return True

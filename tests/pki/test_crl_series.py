@@ -1,0 +1,163 @@
+"""The lists over time: numbers, entries that go, deltas, addresses that move."""
+
+import shutil
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from pki import clock
+from pki.crl_series import ShardsFixedError
+from pki.database import LedgerError
+from pki.ledger import open_ledger
+from pki.pointers import Addresses
+from tests.pki.builders import ADDRESSES, Ca, number, policy_document, serials
+
+ORDERS = "orders@localhost"
+STOCK = "stock@localhost"
+
+
+def later(**by: float) -> Callable[[], datetime]:
+    """Return a clock that is ahead."""
+    return lambda: clock.utc_now() + timedelta(**by)
+
+
+def base(crl: x509.CertificateRevocationList) -> int:
+    """Return the number of the full list that a delta goes on from."""
+    indicator = crl.extensions.get_extension_for_class(x509.DeltaCRLIndicator)
+    assert indicator.critical
+    return indicator.value.crl_number
+
+
+def test_number_rises_with_every_list(telling: Ca) -> None:
+    """Also within one second."""
+    telling.one()
+    telling.one(STOCK)
+    now = clock.utc_now()
+    numbers = []
+    for identity in (ORDERS, STOCK):
+        telling.revoke(identity, now=lambda: now)
+        numbers.append(number(telling.crl()))
+    assert numbers == sorted(set(numbers))
+
+
+def test_number_rises_after_an_old_backup_is_restored(telling: Ca) -> None:
+    """The backup knows nothing of the lists that were made since."""
+    telling.one()
+    backup = shutil.copytree(telling.layout.directory, telling.layout.directory / "old")
+    now = clock.utc_now()
+    for seconds in range(20):
+        telling.publish(now=lambda moment=now + timedelta(days=seconds): moment)  # type: ignore[misc]  # a constant of the loop
+    lost = number(telling.crl())
+    restored = Ca.at(Path(backup))
+    restored.publish(now=lambda: now + timedelta(days=19, seconds=1))
+    assert number(restored.crl()) > lost
+
+
+def test_store_takes_no_lower_number(telling: Ca) -> None:
+    """Whatever made it."""
+    telling.one()
+    with open_ledger(telling.layout.ledger) as ledger:
+        (crl, *_) = ledger.published.crls()
+    with (
+        pytest.raises(LedgerError, match="must rise"),
+        open_ledger(telling.layout.ledger) as ledger,
+    ):
+        ledger.published.put_crl(crl)
+
+
+def test_list_is_never_forgotten(telling: Ca) -> None:
+    """Its number would be with it."""
+    telling.one()
+    with (
+        pytest.raises(LedgerError, match="forgotten"),
+        open_ledger(telling.layout.ledger) as ledger,
+    ):
+        ledger._connection.execute("DELETE FROM crl")
+
+
+def test_entry_stays_for_one_list_after_the_end(telling: Ca) -> None:
+    """In full list and shard; then it goes (RFC 5280, 3.3)."""
+    certificate = telling.one()
+    shard = ADDRESSES.shard_of(certificate.serial_number)
+    telling.revoke(ORDERS)
+    seen = []
+    for hours in (20, 33, 46):  # it ends after a day
+        telling.publish(now=later(hours=hours))
+        seen.append([bool(serials(telling.crl(scope))) for scope in ("full", shard)])
+    assert seen == [[True, True], [True, True], [False, False]]
+
+
+def test_delta_goes_on_from_an_earlier_full_list(telling: Ca) -> None:
+    """With the number of the full list of its moment, and what came since its base."""
+    certificate = telling.one()
+    first = number(telling.crl())
+    telling.revoke(ORDERS)
+    assert base(telling.crl("delta")) == first
+    assert number(telling.crl("delta")) == number(telling.crl())
+    other = telling.one(STOCK)
+    telling.revoke(STOCK)
+    assert base(telling.crl("delta")) == first
+    assert serials(telling.crl("delta")) == {
+        certificate.serial_number,
+        other.serial_number,
+    }
+
+
+def test_base_of_the_delta_follows_after_a_day(telling: Ca) -> None:
+    """A delta does not grow for ever, and lists are not told twice."""
+    telling.one()
+    telling.revoke(ORDERS)
+    before = number(telling.crl())
+    telling.publish(now=later(hours=25))
+    assert base(telling.crl("delta")) == before
+    assert not serials(telling.crl("delta"))
+
+
+def test_full_list_says_where_its_delta_is(telling: Ca) -> None:
+    """Once there is one."""
+    telling.one()
+    with pytest.raises(x509.ExtensionNotFound):
+        telling.crl().extensions.get_extension_for_class(x509.FreshestCRL)
+    telling.revoke(ORDERS)
+    freshest = telling.crl().extensions.get_extension_for_class(x509.FreshestCRL)
+    (point,) = freshest.value
+    assert point.full_name
+    assert point.full_name[0].value.endswith("/delta.crl")
+
+
+def test_moved_address_is_added_to_the_lists(telling: Ca) -> None:
+    """Certificates that point to the old one find their list under both names."""
+    old = telling.one()
+    moved = Addresses("http://other.shop.internal:8445", ADDRESSES.shards)
+    telling.complete(policy_document(addresses=moved))
+    new = telling.one(STOCK)
+    for certificate, addresses in ((old, ADDRESSES), (new, moved)):
+        points = certificate.extensions.get_extension_for_class(
+            x509.CRLDistributionPoints
+        )
+        (point,) = points.value
+        assert point.full_name
+        assert point.full_name[0].value.startswith(addresses.url)
+        shard = telling.crl(ADDRESSES.shard_of(certificate.serial_number))
+        named = shard.extensions.get_extension_for_class(x509.IssuingDistributionPoint)
+        assert point.full_name[0] in (named.value.full_name or [])
+
+
+def test_number_of_shards_is_fixed_for_a_ca(telling: Ca) -> None:
+    """Certificates that point to them could not be listed otherwise."""
+    telling.one()
+    document = policy_document(addresses=Addresses(ADDRESSES.url, 8))
+    with pytest.raises(ShardsFixedError, match="4 shards, the policy says 8"):
+        telling.complete(document)
+
+
+def test_lists_go_on_when_the_policy_says_no_more_where(telling: Ca) -> None:
+    """Certificates that point to them are still around."""
+    certificate = telling.one()
+    telling.complete(policy_document())
+    telling.revoke(ORDERS)
+    shard = telling.crl(ADDRESSES.shard_of(certificate.serial_number))
+    assert serials(shard) == {certificate.serial_number}
