@@ -99,11 +99,11 @@ def _drill(drill: Result) -> Table:
     )
     if drill.onward:
         table.caption = (
-            f"exchanged: {drill.target}'s tokens for {drill.onward}, in "
-            f"{drill.victim}'s name; whoever steals them is {drill.victim}"
+            f"exchanged: tokens of {drill.target} for {drill.onward}, in the name of "
+            f"{drill.victim}, which is their thief"
         )
     table.caption_justify, table.caption_style = "left", ""
-    table.width = DRILL_WIDTH
+    table.width, table.collapse_padding = DRILL_WIDTH, True
     for column in table.columns[1:-2]:
         column.no_wrap = True
     for row in drill.rows:
@@ -119,19 +119,20 @@ def _cell(cell: Cell) -> str:
 
 
 def _reasons(cells: Mapping[str, Cell]) -> str:
-    """Return why, once where all have one reason; each with its kinds otherwise."""
+    """Return why: what holds for most kinds first, then the others by their names."""
     kinds = defaultdict(list)
     for kind, cell in cells.items():
         if not cell.ok:
-            kinds[f"{cell.happened}; expected: {cell.expected}"].append(kind)
+            kinds[f"{cell.happened}; expected: {cell.expected}"].append(
+                short_kind(kind)
+            )
         elif cell.happened != ACCEPTED:
-            kinds[cell.happened].append(kind)
-    if len(kinds) == 1 and all(cell.ok for cell in cells.values()):
-        return next(iter(kinds))
-    return "; ".join(
-        f"{', '.join(map(short_kind, named))}: {reason}"
-        for reason, named in kinds.items()
-    )
+            kinds[cell.happened].append(short_kind(kind))
+    if not kinds or not all(cell.ok for cell in cells.values()):
+        return "; ".join(f"{', '.join(who)}: {why}" for why, who in kinds.items())
+    most = max(kinds, key=lambda why: len(kinds[why]))
+    others = [f"{', '.join(who)}: {why}" for why, who in kinds.items() if why != most]
+    return "; ".join([most, *others])
 
 
 def _verdict(ok: bool) -> str:  # noqa: FBT001 - one flag, one word

@@ -229,6 +229,39 @@ MISTAKES = {
         "bearer_client: drill-brief\n",
         "drill.bearer_client: expected a client of storefront with binding none",
     ),
+    "a drill whose DPoP client has no key": (
+        "dpop: { client: drill-dpop,",
+        "dpop: { client: drill-brief,",
+        "drill.dpop.client: expected a client of storefront with binding dpop",
+    ),
+    "a drill at an unknown gateway": (
+        "phantom: { gateway: edge,",
+        "phantom: { gateway: orders,",
+        "drill.phantom.gateway: 'orders' is no gateway",
+    ),
+    "a drill whose phantom client reads its tokens": (
+        "client: drill-phantom, brief",
+        "client: drill-brief, brief",
+        (
+            "drill.phantom.client: expected a client of storefront with binding "
+            "certificate and format opaque that calls edge"
+        ),
+    ),
+    "a drill that goes on to nobody": (
+        "exchanged: { service: stock,",
+        "exchanged: { service: orders,",
+        "drill.exchanged.service: expected a service besides storefront that orders",
+    ),
+    "a drill whose exchange is another's": (
+        "brief_client: drill-onward-brief",
+        "brief_client: drill-brief",
+        "drill.exchanged.brief_client: expected a client of orders with binding",
+    ),
+    "a drill whose client may not exchange": (
+        "    exchanges: true\n",
+        "",
+        "drill.exchanged.brief_client: expected a client that exchanges",
+    ),
     "a bearer client that is bound": (
         "    resource: /orders\n",
         "    resource: /orders\n    bearer_clients: [drill-brief]\n",

@@ -164,6 +164,21 @@ def test_token_service_is_told_its_clients(topology: Topology, tmp_path: Path) -
     assert config.clients["drill-brief"].lifetime == 2
 
 
+def test_only_a_client_that_exchanges_may(topology: Topology, tmp_path: Path) -> None:
+    """A further client of a service gets its audience only if it exchanges."""
+    config = config_of(topology, "token-service", tmp_path)
+    assert isinstance(config, TokenServiceConfig)
+    onward, own = config.clients["drill-onward-brief"], config.clients["orders"]
+    assert (onward.audience, onward.delegates) == (own.audience, own.delegates)
+    assert onward.audience == "https://orders.shop.internal"
+    assert onward.lifetime == 2
+    for name in ("drill-brief", "drill-dpop", "drill-phantom", "drill-bearer"):
+        assert (config.clients[name].audience, config.clients[name].delegates) == (
+            None,
+            {},
+        )
+
+
 def test_gateway_is_told_where_its_routes_lead(
     topology: Topology, tmp_path: Path
 ) -> None:

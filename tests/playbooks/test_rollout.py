@@ -17,6 +17,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from services.drill.result import KINDS
+from services.drill.thefts import THEFTS
 from tests.playbooks.rolling import Rolling, Run
 
 pytestmark = pytest.mark.rollout
@@ -116,6 +118,18 @@ def test_first_run_ends_with_three_tables(first: Day) -> None:
     places = [after.index(title) for title in ("Identities", "Calls", "Drill")]
     assert places == sorted(places)
     assert first.serials["orders"][:12] in after
+
+
+def test_the_drill_tries_every_theft_with_every_kind(
+    rolling: Rolling, first: Day
+) -> None:
+    """The evidence has each cell, none of which was left out, and no token."""
+    text = (rolling.root / "report.json").read_text()
+    rows = json.loads(text)["drill"]["rows"]
+    tried = {row["tried"]: {kind for kind in KINDS if row.get(kind)} for row in rows}
+    assert tried == {theft.tried: set(theft.expected) for theft in THEFTS}
+    assert {row["ok"] for row in rows} == {True}
+    assert not re.search(r"eyJ|cbo_|PRIVATE KEY", text + first.run.said)
 
 
 def test_everything_is_its_owners_alone(rolling: Rolling, first: Day) -> None:

@@ -1,6 +1,7 @@
 """A topology file is read strictly: each mistake alone gets its own sentence."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -153,6 +154,23 @@ def test_line_is_that_of_the_key(load: Load, sample: str) -> None:
     text = sample.replace("stock: [stock.read]", "stork: [stock.read]")
     line = refusal(load, text).removeprefix(":").partition(":")[0]
     assert "stork" in text.splitlines()[int(line) - 1]
+
+
+def test_the_drills_gateway_leads_to_its_target(load: Load, sample: str) -> None:
+    """Phantom tokens for a gateway in front of another service are refused a part."""
+    text = sample.replace(
+        "/orders: { service: orders, scopes: [orders.read] }",
+        "/stock: { service: stock, scopes: [stock.read] }",
+    ).replace("edge: [orders.read]", "edge: [stock.read]")
+    expected = "drill.phantom.gateway: expected one that leads to orders"
+    assert expected in refusal(load, text)
+
+
+def test_a_drill_of_two_kinds_of_tokens_is_one(load: Load, sample: str) -> None:
+    """Who names no clients for the other kinds has a drill without them."""
+    drill = load(re.sub(r"\n  (dpop|phantom|exchanged): .*", "", sample)).drill
+    assert drill is not None
+    assert not drill.keys() & {"dpop", "phantom", "exchanged"}
 
 
 def test_a_call_opens_a_route(load: Load, sample: str) -> None:

@@ -99,9 +99,11 @@ def test_every_theft_is_on_the_page(written: Path, seen: dict[str, Any]) -> None
 def test_the_page_counts_what_a_thief_gets(written: Path) -> None:
     """The owner's own use is no theft; of the rest, bearer tokens pay six times."""
     said = words(parse((written / "report.html").read_text()))
-    assert "stolen bearer token 6 of 21" in said
-    assert "stolen certificate-bound token 0 of 21" in said
-    assert "stolen key-bound token (DPoP) 0 of 32" in said
+    assert "stolen bearer token 6 of 22" in said
+    assert "stolen certificate-bound token 0 of 22" in said
+    assert "stolen key-bound token (DPoP) 0 of 33" in said
+    assert "stolen phantom (opaque) token 0 of 19" in said
+    assert "stolen exchanged token 0 of 22" in said
 
 
 def test_the_page_says_what_made_it(written: Path) -> None:
