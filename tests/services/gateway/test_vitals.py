@@ -36,7 +36,7 @@ def parts(gateway: Callable[[], Gateway]) -> dict[str, bool]:
         ({}, {"key_set": True, "store": True}),
         ({"jwks": True}, {"key_set": False, "store": True}),
         ({"state": None}, {"key_set": True}),
-        ({"state": "/proc/nowhere"}, {"key_set": True, "store": False}),
+        ({"store": "/proc/nowhere/a"}, {"key_set": True, "store": False}),
     ],
 )
 def test_each_part_is_looked_at(
