@@ -10,7 +10,7 @@ not go back, so older ones are made first.
 """
 
 from base64 import b64decode, encodebytes
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -47,13 +47,17 @@ class Authority(Mesh):
     """A mesh whose certificates come from `python -m pki`'s own code."""
 
     def __init__(
-        self, directory: Path, *, age: timedelta = HOURS_23, **policy: Any
+        self,
+        directory: Path,
+        *,
+        age: timedelta = HOURS_23,
+        services: Sequence[str] = (*SERVICES, *OTHERS),
     ) -> None:
         self.directory = directory
         self.trust_domain = "shop.internal"
         self._instances = 0
         self.layout = Layout(directory / "ca")
-        self.document = document([*SERVICES, *OTHERS]) | policy
+        self.document = document(services)
         self.passphrase = directory / "issuing.passphrase"
         self.passphrase.write_bytes(ISSUING_PASSPHRASE + b"\n")
         self.passphrase.chmod(0o600)
@@ -131,7 +135,7 @@ class Authority(Mesh):
             yield opened
 
 
-def document(services: list[str]) -> dict[str, Any]:
+def document(services: Sequence[str]) -> dict[str, Any]:
     """Return a policy with one identity on localhost for each of `services`."""
     made = policy_document(services)
     for name in services:
@@ -171,6 +175,7 @@ class Front:
     instance: Instance
     path: Path
     clock: Clock
+    house: Authority
 
     @property
     def url(self) -> str:
@@ -236,4 +241,4 @@ def enrolment(
 
     config = Watched(read, file_stamp(path), name="config", monotonic=clock.seconds)
     with serve(create_app(config, clock=clock), instance) as running:
-        yield Front(running, instance, path, clock)
+        yield Front(running, instance, path, clock, house)
