@@ -22,7 +22,7 @@ from services.report.observations import (
     more_of,
 )
 from services.report.picture import draw
-from services.report.words import count, in_words, moment, token_kind
+from services.report.words import count, in_words, moment, short_kind, token_kind
 
 _MANY = 24  # refused calls, above which they are folded away
 
@@ -61,6 +61,7 @@ class Column:
 
     name: str
     title: str
+    short: str  # where there is little room
     paid: int
     thefts: int
 
@@ -182,5 +183,5 @@ def _drill(result: Result) -> Drill:
         tried = [cells[number] for _, theft, cells in rows if theft]
         paid = sum(cell is not None and cell.happened == ACCEPTED for cell in tried)
         thefts = sum(cell is not None for cell in tried)
-        columns.append(Column(name, token_kind(name), paid, thefts))
+        columns.append(Column(name, token_kind(name), short_kind(name), paid, thefts))
     return Drill(result, columns, rows)
