@@ -4,6 +4,9 @@
 """
 
 import shutil
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,6 +40,20 @@ def founded_with_addresses(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def telling(founded_with_addresses: Path, tmp_path: Path) -> Ca:
     """Return a new CA whose certificates say where their revocation is told."""
     return Ca.at(Path(shutil.copytree(founded_with_addresses, tmp_path / "ca")))
+
+
+@pytest.fixture
+def loaded_by() -> Callable[[str], set[str]]:
+    """Return what tells which modules of `pki` one of them loads."""
+
+    def ask(module: str) -> set[str]:
+        script = f"import sys, {module}; print(*sys.modules)"
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        )
+        return {name for name in done.stdout.split() if name.startswith("pki.")}
+
+    return ask
 
 
 @pytest.fixture(scope="session")

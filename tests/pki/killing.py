@@ -1,9 +1,11 @@
-"""Kill a founding or an issuing at every step it takes, one step a copy.
+"""Kill a founding, an issuing or a revoking at every step it takes, one step a copy.
 
     python -m tests.pki.killing found DIRECTORY
     python -m tests.pki.killing issue DIRECTORY REQUESTS
+    python -m tests.pki.killing revoke DIRECTORY
+    python -m tests.pki.killing upgrade DIRECTORY
 
-The first makes DIRECTORY/1, DIRECTORY/2, ... and founds a CA in each; the second takes
+The first makes DIRECTORY/1, DIRECTORY/2, ... and founds a CA in each; the others take
 copies of the CA in DIRECTORY/0. The n-th run gets SIGKILL before its n-th step: a file
 opened, renamed, removed, a directory made, or an SQL statement. The last one was not
 killed. A process of its own, because forking is for processes with one thread.
@@ -20,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pki.ledger import open_ledger
 from tests.pki.builders import Ca
 
 _STEPS = {"open", "os.rename", "os.remove", "os.mkdir"}
@@ -64,6 +67,12 @@ def _count_down(step: int) -> None:
     sys.addaudithook(audit)
 
 
+def upgrade(ca: Ca) -> None:
+    """Open the ledger, which is of an earlier version."""
+    with open_ledger(ca.layout.ledger):
+        pass
+
+
 def main(verb: str, directory: Path, *requests: str) -> None:
     """Kill one run after the other until one is through."""
     asked = json.loads(Path(requests[0]).read_text()) if requests else []
@@ -72,12 +81,17 @@ def main(verb: str, directory: Path, *requests: str) -> None:
     while killed:
         step += 1
         place = directory / str(step)
-        if verb == "issue":
-            shutil.copytree(directory / "0", place)
-            ca = Ca.at(place)
-            killed = killed_at(step, partial(ca.issue, *map(tuple, asked)))
-        else:
+        if verb == "found":
             killed = killed_at(step, partial(Ca.found, place))
+            continue
+        shutil.copytree(directory / "0", place)
+        ca = Ca.at(place)
+        acts: dict[str, Callable[[], object]] = {
+            "issue": partial(ca.issue, *map(tuple, asked)),
+            "revoke": partial(ca.revoke, "orders@localhost"),
+            "upgrade": partial(upgrade, ca),
+        }
+        killed = killed_at(step, acts[verb])
     print(step)  # noqa: T201 - the answer
 
 

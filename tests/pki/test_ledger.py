@@ -3,16 +3,14 @@
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import timedelta
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
 from pki import clock
 from pki import ledger as ledger_module
-from pki.canonical import canonical_json
 from pki.database import LedgerError, create_ledger, is_missing
 from pki.entry import Entry, Event, Reason
 from pki.ledger import (
@@ -23,24 +21,7 @@ from pki.ledger import (
     read_ledger,
 )
 from tests.pki.builders import NOW
-
-PLANNED = Entry(
-    event=Event.PLANNED,
-    recorded_at="2026-11-22T17:35:16Z",
-    run_id="run",
-    issuer="CN=shop.internal issuing CA",
-    serial="1",
-    identity="orders@localhost",
-    spiffe_id="spiffe://shop.internal/service/orders",
-    spki_sha256="aa",
-    not_before="2026-11-22T17:30:16Z",
-    not_after="2026-11-23T17:30:16Z",
-)
-
-
-def issued(planned: Entry) -> Entry:
-    """Return the entry that follows a plan."""
-    return replace(planned, event=Event.ISSUED, certificate="MII=")
+from tests.pki.old_ledger import PLANNED, by_the_first_release, issued
 
 
 def revoked(planned: Entry, reason: Reason = Reason.KEY_COMPROMISE) -> Entry:
@@ -439,53 +420,6 @@ def test_questions_asked_for_each_certificate_use_an_index(path: Path) -> None:
     for step in (line for lines in steps for line in lines):
         assert step.startswith("SEARCH entry USING") or "ORDER BY" in step
     assert "entry_by_key" in steps[2][0]
-
-
-def by_the_first_release(path: Path) -> None:
-    """Write a ledger of one certificate, as the code of version 1 did."""
-    connection = sqlite3.connect(path)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.executescript(FIRST_SCHEMA + "PRAGMA user_version = 1;")
-    previous = "0" * 64
-    for sequence, entry in enumerate((PLANNED, issued(PLANNED)), start=1):
-        stated = asdict(entry)
-        del stated["reason"], stated["authority"]
-        columns = {"sequence": sequence, **stated, "previous": previous}
-        previous = columns["hash"] = sha256(canonical_json(columns)).hexdigest()
-        connection.execute(
-            f"INSERT INTO entry ({', '.join(columns)})"  # noqa: S608 - ours
-            f" VALUES ({', '.join('?' * len(columns))})",
-            list(columns.values()),
-        )
-    connection.commit()
-    connection.close()
-
-
-FIRST_SCHEMA = """
-CREATE TABLE entry (
-    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
-    event TEXT NOT NULL,
-    recorded_at TEXT NOT NULL,
-    run_id TEXT NOT NULL,
-    issuer TEXT NOT NULL,
-    serial TEXT NOT NULL,
-    identity TEXT NOT NULL,
-    spiffe_id TEXT NOT NULL,
-    spki_sha256 TEXT NOT NULL,
-    not_before TEXT NOT NULL,
-    not_after TEXT NOT NULL,
-    certificate TEXT,
-    previous TEXT NOT NULL,
-    hash TEXT NOT NULL UNIQUE,
-    UNIQUE (issuer, serial, event)
-);
-CREATE INDEX entry_by_key ON entry (spki_sha256);
-CREATE INDEX entry_by_identity ON entry (identity, event);
-CREATE TRIGGER entry_is_never_changed BEFORE UPDATE ON entry
-    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-CREATE TRIGGER entry_is_never_removed BEFORE DELETE ON entry
-    BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END;
-"""
 
 
 def test_ledger_of_the_first_release_is_upgraded(tmp_path: Path) -> None:

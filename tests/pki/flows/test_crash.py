@@ -10,19 +10,29 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509 import ocsp
 
+from pki import clock
 from pki.decision import Verdict
 from pki.entry import Entry
 from pki.keys import unseal
 from pki.ledger import open_ledger
+from pki.ocsp import OcspService
+from pki.published import read_published
+from pki.witness import check_head, newest_head
 from tests.pki.builders import (
+    ADDRESSES,
     ISSUING_PASSPHRASE,
     ROOT_PASSPHRASE,
     Ca,
     csr,
+    number,
     policy_document,
 )
+from tests.pki.builders import serials as serials_of
 from tests.pki.command import COMMAND
+from tests.pki.old_ledger import by_the_first_release
 
 PROJECT = Path(__file__).parents[3]
 
@@ -128,6 +138,91 @@ def test_issuing_killed_anywhere_loses_no_serial(place: Path) -> None:
         (7, 3, Verdict.ISSUED),
         (10, 0, Verdict.REUSED),
     }
+
+
+def test_revoking_killed_anywhere_is_all_or_nothing(place: Path) -> None:
+    """Entry, lists and answers say the same; the next run completes it."""
+    ca = Ca.found(place / "0", policy_document(addresses=ADDRESSES))
+    certificates = [ca.one() for _ in range(2)]
+    ca.one("stock@localhost")
+    wanted = {certificate.serial_number for certificate in certificates}
+    runs = kill_at_every_step("revoke", place)
+    assert runs > 20
+    outcomes = set()
+    for step in range(1, runs + 1):
+        ca = Ca.at(place / str(step))
+        for again in (False, True):
+            if again:
+                ca.revoke("orders@localhost")
+            revoked = {int(serial, 16) for serial in listed_as(ca, "revoked")}
+            assert serials_of(ca.crl()) == revoked
+            for certificate in certificates:
+                serial = certificate.serial_number
+                shard = serials_of(ca.crl(ADDRESSES.shard_of(serial)))
+                assert (serial in shard) is (serial in revoked)
+                assert is_answered_revoked(ca, certificate) is (serial in revoked)
+            if not again:
+                outcomes.add(len(revoked))
+        assert revoked == wanted
+        with open_ledger(ca.layout.ledger) as ledger:
+            check_head(ledger, newest_head(ledger))
+        assert not list(ca.layout.directory.glob(".*"))
+    assert outcomes == {0, 2}
+
+
+def listed_as(ca: Ca, event: str) -> set[str]:
+    """Return the serials of a kind in a ledger that verifies."""
+    return serials(entries(ca), event)
+
+
+def is_answered_revoked(ca: Ca, certificate: x509.Certificate) -> bool:
+    """Return what the answer in the store says."""
+    request = (
+        ocsp.OCSPRequestBuilder()
+        .add_certificate(certificate, ca.certificate("issuing"), hashes.SHA256())
+        .build()
+    )
+    der = request.public_bytes(serialization.Encoding.DER)
+    answered = OcspService(ca.layout).answer(der, now=clock.utc_now())
+    assert answered.max_age > 0
+    said = ocsp.load_der_ocsp_response(answered.der).certificate_status
+    return said is ocsp.OCSPCertStatus.REVOKED
+
+
+def test_issuing_with_addresses_killed_anywhere_tells_of_all(place: Path) -> None:
+    """No certificate is on record without its answers and its list."""
+    Ca.found(place / "0", policy_document(addresses=ADDRESSES))
+    requests = [(f"{name}@localhost", csr()) for name in ("orders", "stock")]
+    (place / "requests.json").write_text(json.dumps(requests))
+    runs = kill_at_every_step("issue", place, place / "requests.json")
+    issuer = Ca.at(place / "0").certificate("issuing").subject.rfc4514_string()
+    for step in range(1, runs + 1):
+        ca = Ca.at(place / str(step))
+        for again in (False, True):
+            if again:
+                batch = ca.issue(*requests)
+                assert all(answer.certificate for answer in batch.answers)
+            issued = [
+                entry
+                for entry in entries(ca)
+                if entry.event == "issued" and "@" in entry.identity
+            ]
+            with read_published(ca.layout.ledger) as published:
+                for entry in issued:
+                    assert published.answer(issuer, entry.serial, "sha256")
+                    assert published.answer(issuer, entry.serial, "sha1")
+            if issued:
+                assert number(ca.crl("full")) == number(ca.crl("3"))
+
+
+def test_upgrade_killed_anywhere_is_completed(place: Path) -> None:
+    """A ledger of the first release is one of the second, or untouched."""
+    (place / "0").mkdir()
+    by_the_first_release(Ca.at(place / "0").layout.ledger)
+    runs = kill_at_every_step("upgrade", place)
+    assert runs > 15
+    for step in range(1, runs + 1):
+        assert len(entries(Ca.at(place / str(step)))) == 2
 
 
 def test_killed_command_is_run_again(place: Path) -> None:
