@@ -611,4 +611,49 @@ MISTAKES = {
         "  port: 8440\n  store: postgresql://name:hunter2@localhost/state\n",
         'token_service.store: got "postgresql://...@localhost/state", expected',
     ),
+    "a proxy before nothing": (
+        "gateways:\n",
+        (
+            "proxies:\n"
+            "  front: {kind: nginx, hosts: [localhost], port: 8446, "
+            "service: token-service}\ngateways:\n"
+        ),
+        "proxies.front.service: 'token-service' is no service or gateway",
+    ),
+    "a proxy of an unknown kind": (
+        "gateways:\n",
+        (
+            "proxies:\n"
+            "  front: {kind: apache, hosts: [localhost], port: 8446, "
+            "service: orders}\ngateways:\n"
+        ),
+        'proxies.front.kind: got "apache", expected nginx, haproxy or envoy',
+    ),
+    "a proxy at a gateway's port": (
+        "gateways:\n",
+        (
+            "proxies:\n"
+            "  front: {kind: nginx, hosts: [localhost], port: 8444, "
+            "service: orders}\ngateways:\n"
+        ),
+        "proxies.front.port: 8444 is the port of edge on host localhost already",
+    ),
+    "a proxy on an unknown host": (
+        "gateways:\n",
+        (
+            "proxies:\n"
+            "  front: {kind: nginx, hosts: [elsewhere], port: 8446, "
+            "service: orders}\ngateways:\n"
+        ),
+        "proxies.front.hosts[0]: 'elsewhere' is no host of this topology",
+    ),
+    "a proxy with a service's name": (
+        "gateways:\n",
+        (
+            "proxies:\n"
+            "  stock: {kind: nginx, hosts: [localhost], port: 8446, "
+            "service: orders}\ngateways:\n"
+        ),
+        "proxies.stock: is a service's name, expected another",
+    ),
 }

@@ -13,6 +13,9 @@ from ansible_collections.certbound.kit.plugins.inventory.topology import (
 from ansible_collections.certbound.kit.plugins.plugin_utils.topology.deployment import (
     deployment,
 )
+from ansible_collections.certbound.kit.plugins.plugin_utils.topology.hops import (
+    proxies,
+)
 from ansible_collections.certbound.kit.plugins.plugin_utils.topology.instances import (
     accounts,
     identities,
@@ -410,6 +413,65 @@ def test_store_of_a_service_is_its_own(tmp_path: Path, sample: str) -> None:
     edge = config_of(topology, "edge", tmp_path)
     assert (edge.store, edge.store_password) == ("redis://localhost", Path("/etc/pw"))
     assert config_of(topology, "token-service", tmp_path).store is None
+
+
+PROXIES = """
+proxies:
+  front: { kind: nginx, hosts: [localhost], port: 8446, service: orders, user: www }
+  side: { kind: envoy, hosts: [localhost], port: 8447, service: edge, program: /envoy }
+"""
+
+
+def test_proxy_has_an_identity_and_is_believed(tmp_path: Path, sample: str) -> None:
+    """Who is behind it takes its word, and proofs made for its address; we run none."""
+    path = tmp_path / "topology.yml"
+    path.write_text(sample + PROXIES)
+    topology = load(path)
+    assert "front@localhost" in policy_of(topology).identities
+    held = [one["identity"] for one in identities(topology, "localhost", PLACES)]
+    assert held[-2:] == ["front@localhost", "side@localhost"]
+    run = [one["name"] for one in processes(topology, "localhost", PLACES)]
+    assert {"front", "side"}.isdisjoint(run)
+    orders = config_of(topology, "orders", tmp_path)
+    assert isinstance(orders, ServiceConfig)
+    assert [(hop.form, hop.binding, hop.spiffe_id) for hop in orders.trusted_hops] == [
+        ("client-cert", "hop", "spiffe://shop.internal/service/edge"),
+        ("client-cert", "caller", "spiffe://shop.internal/service/front"),
+    ]
+    assert orders.guard.origins[2:] == [
+        "https://front.shop.internal:8446",
+        "https://localhost:8446",
+    ]
+    edge = config_of(topology, "edge", tmp_path)
+    assert [hop.form for hop in edge.trusted_hops] == ["xfcc"]
+    assert config_of(topology, "stock", tmp_path).trusted_hops == ()
+    assert "service/front" not in json.dumps(deployment(topology, PLACES))
+
+
+def test_proxy_is_told_what_is_behind_it(tmp_path: Path, sample: str) -> None:
+    """Its configuration leads to the origin by address, and knows it by its names."""
+    path = tmp_path / "topology.yml"
+    path.write_text(sample + PROXIES)
+    front, side = proxies(load(path), "localhost", PLACES)
+    assert front == {
+        "kind": "nginx",
+        "program": "/usr/sbin/nginx",
+        "user": "www",
+        "directory": "/srv/kit/certs/proxies/front",
+        "identity": "/srv/kit/certs/services/front/identity/current",
+        "sites": [
+            {
+                "name": "front",
+                "address": "127.0.0.1",
+                "port": 8446,
+                "origin_address": "127.0.0.1",
+                "origin_port": 8442,
+                "origin_dns_name": "orders.shop.internal",
+                "origin_spiffe_id": "spiffe://shop.internal/service/orders",
+            }
+        ],
+    }
+    assert (side["program"], side["user"]) == ("/envoy", None)
 
 
 def test_deployment_is_described_for_machines(

@@ -87,10 +87,13 @@ from ansible_collections.certbound.kit.plugins.plugin_utils.topology.document im
     TopologyError,
     read_document,
 )
+from ansible_collections.certbound.kit.plugins.plugin_utils.topology.hops import (
+    proxies,
+)
 from ansible_collections.certbound.kit.plugins.plugin_utils.topology.instances import (
     accounts,
     identities,
-    instances_on,
+    identities_on,
 )
 from ansible_collections.certbound.kit.plugins.plugin_utils.topology.meaning import (
     read_meaning,
@@ -192,7 +195,8 @@ class InventoryModule(BaseInventoryPlugin):
         }
         for name, value in common.items():
             self.inventory.set_variable("certbound", name, value)
-        for group in (_AUTHORITY, _WORKLOADS, TOKEN_SERVICE, *topology.workloads):
+        named = [*topology.workloads, *topology.proxies]
+        for group in (_AUTHORITY, _WORKLOADS, TOKEN_SERVICE, *named):
             self.inventory.add_group(group_of(group))
             self.inventory.add_child("certbound", group_of(group))
 
@@ -217,13 +221,14 @@ class InventoryModule(BaseInventoryPlugin):
         self.inventory.add_host(host, "certbound")
         if host == topology.ca_host:
             self.inventory.add_host(host, _AUTHORITY)
-        for service in instances_on(topology, host):
+        for name in identities_on(topology, host):
             self.inventory.add_host(host, _WORKLOADS)
-            self.inventory.add_host(host, group_of(service))
+            self.inventory.add_host(host, group_of(name))
         facts = {
             "certbound_address": topology.hosts[host].address,
             "certbound_accounts": accounts(topology, host, places),
             "certbound_identities": identities(topology, host, places),
+            "certbound_proxies": proxies(topology, host, places),
             "certbound_processes": processes(topology, host, places),
         }
         for name, value in facts.items():

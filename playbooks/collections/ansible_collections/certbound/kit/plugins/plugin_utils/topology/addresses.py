@@ -17,6 +17,8 @@ def port_of(topology: Topology, name: str) -> int:
     """Return the port that `name` listens on, on each of its hosts."""
     if name == TOKEN_SERVICE:
         return topology.token_port
+    if name in topology.proxies:
+        return topology.proxies[name].port
     return topology.workloads[name].port
 
 
@@ -35,10 +37,23 @@ def url_on(topology: Topology, called: Service | Gateway, host: str) -> str:
 
 
 def origins(topology: Topology, name: str, host: str) -> list[str]:
-    """Return the roots by which callers reach an instance, each once."""
-    port = port_of(topology, name)
-    names = topology.dns_names(name, host)
-    return [f"https://{one}:{port}" for one in dict.fromkeys(names)]
+    """Return the roots by which callers reach an instance, each once.
+
+    Those of the proxies before it belong to it: a DPoP proof is made for the URI that
+    the caller knows (RFC 9449, section 4.3).
+    """
+    before = [
+        (proxy.name, where)
+        for proxy in topology.proxies.values()
+        if proxy.service == name
+        for where in proxy.hosts
+    ]
+    roots = [
+        f"https://{dns}:{port_of(topology, one)}"
+        for one, where in [(name, host), *before]
+        for dns in topology.dns_names(one, where)
+    ]
+    return list(dict.fromkeys(roots))
 
 
 def token_service(topology: Topology) -> Mapping[str, Any]:

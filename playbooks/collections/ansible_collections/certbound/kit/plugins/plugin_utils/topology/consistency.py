@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from .model import TOKEN_SERVICE, Gateway, Service, Topology, in_words
+from .model import TOKEN_SERVICE, Gateway, Proxy, Service, Topology, in_words
 from .parts import check_parts
 from .permissions import LONGEST_TOKEN, check_permissions
 from .profile import check_profile
@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 
     from .document import Document, KeyPath
 
+_Key = tuple[str, str]  # the part of the file, and the name in it
+
 BACK_DATING = timedelta(minutes=5)  # `pki` dates a certificate back, within its life
 _SHORTEST = 2 * BACK_DATING  # what `pki` takes as a life
 
 
 KEY_ROTATION, KEY_LEAD = 30 * 86400, 3600  # seconds, unless said; as in `services`
-_WORKLOADS = {"services": "a service's", "gateways": "a gateway's"}
+_KINDS = {"services": "service", "gateways": "gateway", "proxies": "proxy"}
 
 
 def check_names(document: Document) -> None:
@@ -50,13 +52,13 @@ def check_names(document: Document) -> None:
             "is our own, whose roots every identity has; expected others",
         )
     owners = {TOKEN_SERVICE: "the token service's own"}
-    for part, whose in _WORKLOADS.items():
+    for part, kind in _KINDS.items():
         for name in data.get(part, {}):
             if name in owners:
                 raise document.refuse(
                     (part, name), f"is {owners[name]} name, expected another"
                 )
-            owners[name] = whose
+            owners[name] = f"a {kind}'s"
 
 
 def _hosts_named(document: Document) -> Iterator[tuple[KeyPath, str]]:
@@ -64,7 +66,7 @@ def _hosts_named(document: Document) -> Iterator[tuple[KeyPath, str]]:
     yield ("ca", "host"), data["ca"]["host"]
     for index, host in enumerate(data["token_service"]["hosts"]):
         yield ("token_service", "hosts", index), host
-    for part in _WORKLOADS:
+    for part in _KINDS:
         for name, workload in data.get(part, {}).items():
             for index, host in enumerate(workload["hosts"]):
                 yield (part, name, "hosts", index), host
@@ -76,6 +78,7 @@ def check(document: Document, topology: Topology) -> None:
     _check_issuer(document, topology)
     _check_ports(document, topology)
     _check_audiences(document, topology)
+    _check_origins(document, topology)
     _check_lifetimes(document, topology)
     _check_key_times(document, topology)
     _check_monitors(document, topology)
@@ -89,8 +92,8 @@ def _check_host_names(document: Document, topology: Topology) -> None:
     """Refuse a host with another's name: its certificates could stand in for it."""
     token_service = f"{TOKEN_SERVICE}.{topology.dns_domain}"
     owners = {token_service: f"service {TOKEN_SERVICE}"}
-    for (kind, name), _ in _workloads(topology):
-        owners[f"{name}.{topology.dns_domain}"] = f"{kind.removesuffix('s')} {name}"
+    for (part, name), _ in _named(topology):
+        owners[f"{name}.{topology.dns_domain}"] = f"{_KINDS[part]} {name}"
     for name, host in topology.hosts.items():
         if host.dns in owners:
             raise document.refuse(
@@ -121,7 +124,7 @@ def _check_ports(document: Document, topology: Topology) -> None:
     taken: dict[tuple[str, int], str] = {}
     for key, hosts, port in [
         (("token_service",), topology.token_hosts, topology.token_port),
-        *((key, own.hosts, own.port) for key, own in _workloads(topology)),
+        *((key, own.hosts, own.port) for key, own in _named(topology)),
     ]:
         for host in hosts:
             place = (topology.hosts[host].address, port)
@@ -146,13 +149,28 @@ def _check_audiences(document: Document, topology: Topology) -> None:
         owners[own.audience] = own.name
 
 
-def _workloads(
-    topology: Topology,
-) -> Iterator[tuple[tuple[str, str], Service | Gateway]]:
+def _check_origins(document: Document, topology: Topology) -> None:
+    """Refuse a proxy before nothing."""
+    for name, proxy in topology.proxies.items():
+        document.check_declared(
+            ("proxies", name, "service"),
+            proxy.service,
+            kind="service or gateway",
+            known=topology.workloads,
+        )
+
+
+def _workloads(topology: Topology) -> Iterator[tuple[_Key, Service | Gateway]]:
     for service in topology.services.values():
         yield ("services", service.name), service
     for gateway in topology.gateways.values():
         yield ("gateways", gateway.name), gateway
+
+
+def _named(topology: Topology) -> Iterator[tuple[_Key, Service | Gateway | Proxy]]:
+    yield from _workloads(topology)
+    for proxy in topology.proxies.values():
+        yield ("proxies", proxy.name), proxy
 
 
 def _check_monitors(document: Document, topology: Topology) -> None:

@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 def accounts(topology: Topology, host: str, places: Places) -> list[Json]:
     """Return the users that `host` must have, each with its directory."""
-    wanted = {name: places.instance(name) for name in instances_on(topology, host)}
+    wanted = {name: places.instance(name) for name in identities_on(topology, host)}
     if host == topology.ca_host:
         wanted["ca"] = places.root / "ca"
     return [
@@ -25,8 +25,14 @@ def accounts(topology: Topology, host: str, places: Places) -> list[Json]:
     ]
 
 
+def identities_on(topology: Topology, host: str) -> list[str]:
+    """Return who has an identity on `host`: what runs there, and the proxies."""
+    proxies = [proxy.name for proxy in topology.proxies.values() if host in proxy.hosts]
+    return instances_on(topology, host) + proxies
+
+
 def instances_on(topology: Topology, host: str) -> list[str]:
-    """Return what runs on `host` by name, the token service first."""
+    """Return what we run on `host` by name, the token service first."""
     names = [TOKEN_SERVICE] if host in topology.token_hosts else []
     return names + [w.name for w in topology.workloads.values() if host in w.hosts]
 
@@ -47,5 +53,5 @@ def identities(topology: Topology, host: str, places: Places) -> list[Json]:
             "directory": str(places.instance(name)),
             "owner": places.owner(name),
         }
-        for name in instances_on(topology, host)
+        for name in identities_on(topology, host)
     ]

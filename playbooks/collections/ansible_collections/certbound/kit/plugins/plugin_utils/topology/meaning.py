@@ -18,6 +18,7 @@ from .model import (
     Gateway,
     Host,
     Lifetimes,
+    Proxy,
     Route,
     Service,
     Store,
@@ -30,6 +31,11 @@ if TYPE_CHECKING:
     from .document import Document
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_PROGRAMS = {  # where Debian has them; Envoy comes as one file
+    "nginx": "/usr/sbin/nginx",
+    "haproxy": "/usr/sbin/haproxy",
+    "envoy": "/usr/local/bin/envoy",
+}
 _DEFAULT_LIFETIMES = {
     "root": "3650d",
     "issuing_ca": "180d",
@@ -89,6 +95,9 @@ def _topology(data: dict[str, Any]) -> Topology:
         gateways={
             name: _gateway(name, gateway, dns_domain)
             for name, gateway in data.get("gateways", {}).items()
+        },
+        proxies={
+            name: _proxy(name, proxy) for name, proxy in data.get("proxies", {}).items()
         },
         clients={
             name: _client(name, client, lifetimes)
@@ -170,6 +179,18 @@ def _gateway(name: str, gateway: dict[str, Any], dns_domain: str) -> Gateway:
             )
             for prefix, route in gateway["routes"].items()
         },
+    )
+
+
+def _proxy(name: str, proxy: dict[str, Any]) -> Proxy:
+    return Proxy(
+        name=name,
+        kind=proxy["kind"],
+        hosts=tuple(proxy["hosts"]),
+        port=proxy["port"],
+        service=proxy["service"],
+        program=proxy.get("program", _PROGRAMS[proxy["kind"]]),
+        user=proxy.get("user"),
     )
 
 

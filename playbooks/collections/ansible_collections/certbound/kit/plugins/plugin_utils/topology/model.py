@@ -152,6 +152,24 @@ class Gateway(Workload):
 
 
 @dataclass(frozen=True)
+class Proxy:
+    """A program of others' that ends TLS in front of a service."""
+
+    name: str
+    kind: str  # nginx, haproxy or envoy
+    hosts: tuple[str, ...]
+    port: int
+    service: str
+    program: str
+    user: str | None  # that nginx and HAProxy do their work as
+
+    @property
+    def form(self) -> str:
+        """How it says who called."""
+        return "xfcc" if self.kind == "envoy" else "client-cert"
+
+
+@dataclass(frozen=True)
 class Client:
     """A registration at the token service beside the services' own."""
 
@@ -185,6 +203,7 @@ class Topology:
     trust_bundles: Mapping[str, str]  # foreign trust domain -> file of its roots
     services: Mapping[str, Service]
     gateways: Mapping[str, Gateway]
+    proxies: Mapping[str, Proxy]
     clients: Mapping[str, Client]
     drill: Mapping[str, Any] | None
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .instances import instance_id, instances_on
+from .instances import identities_on, instance_id
 from .model import seconds
 
 if TYPE_CHECKING:
@@ -36,6 +36,6 @@ def ca_policy(topology: Topology) -> dict[str, Any]:
                 "lifetime": seconds(topology.lifetimes.certificate),
             }
             for host in topology.hosts
-            for name in instances_on(topology, host)
+            for name in identities_on(topology, host)
         },
     }

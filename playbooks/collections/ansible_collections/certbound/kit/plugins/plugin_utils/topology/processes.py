@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .addresses import origins, port_of, token_service, url_of
+from .hops import hops
 from .instances import instance_id, instances_on
 from .model import TOKEN_SERVICE, Gateway, Service, Store, Topology
 from .registrations import token_clients
@@ -48,6 +49,7 @@ def process_document(topology: Topology, name: str, host: str, places: Places) -
         "profile": topology.profile,
         "monitors": list(topology.monitors),
         "state": str(places.state(name)),
+        "trusted_hops": hops(topology, name),
     }
     if name == TOKEN_SERVICE:
         common |= _store(topology.token_store)
@@ -94,7 +96,6 @@ def _of_service(topology: Topology, service: Service, host: str) -> Json:
             callee: _callee(topology, callee) | {"scopes": list(scopes)}
             for callee, scopes in service.calls.items()
         },
-        "trusted_hops": _hops(topology, service),
     }
 
 
@@ -126,19 +127,6 @@ def _callee(topology: Topology, name: str) -> Json:
         "spiffe_id": topology.spiffe_id(name),
         "audience": called.audience,
     }
-
-
-def _hops(topology: Topology, service: Service) -> list[Json]:
-    """Return who may say for others that they call: the gateways that lead here."""
-    return [
-        {
-            "form": "client-cert",
-            "spiffe_id": topology.spiffe_id(gateway.name),
-            "binding": "hop",
-        }
-        for gateway in topology.gateways.values()
-        if service.name in gateway.calls
-    ]
 
 
 def _replicas(topology: Topology, host: str) -> Json:
