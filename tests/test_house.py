@@ -72,11 +72,11 @@ LENT_TO_SERVICES = {"pki.identity", "pki.trust", "pki.clock", "pki.errors"}
 # The CA's front signs. Who renews its own certificate writes files as the CA does.
 LENT_TO = {
     "services.enrolment": {
+        "pki.authority",
         "pki.decision",
-        "pki.keys",
         "pki.layout",
         "pki.ledger",
-        "pki.policy",
+        "pki.publication",
         "pki.request",
         "pki.signing",
         "pki.storage",

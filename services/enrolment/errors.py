@@ -95,6 +95,14 @@ class UnknownCertificateError(EnrolmentError):
     description = "the present certificate is not in the ledger"
 
 
+class RevokedError(EnrolmentError):
+    """The certificate was revoked: it vouches for nobody."""
+
+    code = "revoked"
+    status = 403
+    description = "the present certificate is revoked"
+
+
 class SupersededError(EnrolmentError):
     """A newer certificate was issued to the identity: this one renews nothing."""
 

@@ -9,7 +9,7 @@ a quarter of a second on purpose (`pki.keys`). It is opened anew if the issuing 
 got another. What holds the key is this process: nothing of it is written.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -19,12 +19,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from pki import keys
+from pki.authority import open_desk, open_key, read_certificate
 from pki.decision import Answer, Desk, Request
 from pki.errors import PkiError
 from pki.layout import Layout
 from pki.ledger import Ledger, open_ledger
-from pki.policy import read_policy
+from pki.publication import Press
 from pki.request import RequestError
 from pki.signing import Order, check_clock, sign_and_record
 from pki.storage import check_private, exclusive
@@ -59,7 +59,7 @@ class Office:
         """
         try:
             self._layout.check_complete()
-            self._opened_key(self._certificate("issuing"))
+            self._opened_key(read_certificate(self._layout, "issuing"))
             with open_ledger(self._layout.ledger) as ledger:
                 check_clock(ledger, self._clock())
         except (PkiError, OSError, ValueError) as error:
@@ -77,8 +77,11 @@ class Office:
             UnavailableError: they cannot be read.
         """
         try:
-            return [self._certificate("issuing"), self._certificate("root")]
-        except (OSError, ValueError) as error:
+            return [
+                read_certificate(self._layout, "issuing"),
+                read_certificate(self._layout, "root"),
+            ]
+        except (PkiError, OSError) as error:
             raise UnavailableError(f"the CA's certificates: {error}") from error
 
     def renew(
@@ -117,43 +120,43 @@ class Office:
             present=_spki(present),
             wanted=_spki(request),
         )
-        desk = self._desk(ledger, run_id=f"renewal of {serial}")
+        desk = open_desk(self._layout, ledger, self._clock(), f"renewal of {serial}")
         text = request.public_bytes(Encoding.PEM).decode()
         (decided,) = desk.decide_all([Request(identity, text)])
         if isinstance(decided, Order):
-            key = self._opened_key(desk.issuing)
-            (certificate,) = sign_and_record(ledger, [decided], key)
-            return Renewed(identity, certificate)
+            return Renewed(identity, self._signed(desk, decided))
         return Renewed(identity, _certified(decided))
 
-    def _desk(self, ledger: Ledger, *, run_id: str) -> Desk:
-        root, issuing = self._certificate("root"), self._certificate("issuing")
-        now = self._clock()
-        check_clock(ledger, now)
-        return Desk(
-            policy=read_policy(self._layout.policy.read_bytes()),
-            ledger=ledger,
-            root=root,
-            issuing=issuing,
-            authority_keys=frozenset({_spki(root), _spki(issuing)}),
-            now=now,
-            run_id=run_id,
+    def _signed(self, desk: Desk, order: Order) -> x509.Certificate:
+        """Sign one order as `pki.authority.issue` does, with the key in hand."""
+        press = Press(
+            layout=self._layout,
+            ledger=desk.ledger,
+            issuing=desk.issuing,
+            trust_domain=desk.policy.trust_domain,
+            addresses=desk.policy.addresses,
+            key=self._opened_key(desk.issuing),
+            now=desk.now,
+            run_id=desk.run_id,
         )
+        responder = press.prepare()
+
+        def publish(made: Sequence[x509.Certificate]) -> None:
+            press.publish(responder, issued=[one.serial_number for one in made])
+
+        (certificate,) = sign_and_record(desk.ledger, [order], press.key, also=publish)
+        return certificate
 
     def _opened_key(self, issuing: x509.Certificate) -> ec.EllipticCurvePrivateKey:
         if self._key is None or self._key.public_key() != issuing.public_key():
             check_private(self._passphrase)
-            passphrase = self._passphrase.read_bytes().rstrip(b"\r\n")
-            sealed = keys.read_sealed(self._layout.sealed_key("issuing"))
-            self._key = keys.unseal(sealed, passphrase, purpose="issuing")
-            if self._key.public_key() != issuing.public_key():
-                self._key = None
-                raise UnavailableError("the issuing key is not of its certificate")
+            self._key = open_key(
+                self._layout,
+                "issuing",
+                issuing,
+                lambda: self._passphrase.read_bytes().rstrip(b"\r\n"),
+            )
         return self._key
-
-    def _certificate(self, purpose: str) -> x509.Certificate:
-        pem = self._layout.certificate(purpose).read_bytes()
-        return x509.load_pem_x509_certificate(pem)
 
 
 def _certified(answer: Answer) -> x509.Certificate:

@@ -11,6 +11,7 @@ from pki.ledger import Ledger
 from services.enrolment.errors import (
     NoPossessionError,
     OtherNamesError,
+    RevokedError,
     SupersededError,
     UnknownCertificateError,
     UnreadableError,
@@ -78,6 +79,7 @@ def holder_of(ledger: Ledger, *, serial: str, present: str, wanted: str) -> str:
 
     Raises:
         UnknownCertificateError: the CA has not issued it.
+        RevokedError: it was revoked.
         SupersededError: it is not the newest, and another key is asked for than the
             newest one has.
         UsedKeyError: the key was certified for this identity before.
@@ -86,6 +88,8 @@ def holder_of(ledger: Ledger, *, serial: str, present: str, wanted: str) -> str:
     newest = ledger.newest_issued(identity) if identity else None
     if identity is None or newest is None:
         raise UnknownCertificateError(f"serial {serial} is not in the ledger")
+    if ledger.is_revoked_key(present):
+        raise RevokedError(f"serial {serial} of {identity} is revoked")
     if newest.serial == serial:
         if ledger.newest_issued(identity, spki_sha256=wanted) is not None:
             raise UsedKeyError(f"{identity} asks for a key it has had before")

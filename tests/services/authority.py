@@ -24,9 +24,10 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
-from pki import authority, keys
+from pki import authority, keys, withdrawal
 from pki.clock import utc_now
 from pki.decision import Request
+from pki.entry import Reason
 from pki.identity import SpiffeId
 from pki.layout import Layout
 from pki.ledger import Ledger, open_ledger
@@ -52,12 +53,15 @@ class Authority(Mesh):
         *,
         age: timedelta = HOURS_23,
         services: Sequence[str] = (*SERVICES, *OTHERS),
+        revocation: dict[str, Any] | None = None,
     ) -> None:
         self.directory = directory
         self.trust_domain = "shop.internal"
         self._instances = 0
         self.layout = Layout(directory / "ca")
         self.document = document(services)
+        if revocation:
+            self.document["revocation"] = revocation
         self.passphrase = directory / "issuing.passphrase"
         self.passphrase.write_bytes(ISSUING_PASSPHRASE + b"\n")
         self.passphrase.chmod(0o600)
@@ -127,6 +131,16 @@ class Authority(Mesh):
             else:
                 stated[instance] |= value
         Ca.found(self.layout.directory, self.document)
+
+    def revoke(self, service: str) -> None:
+        """Revoke all certificates of an instance."""
+        withdrawal.revoke(
+            self.layout,
+            withdrawal.Target(identity=f"{service}@localhost"),
+            reason=Reason.KEY_COMPROMISE,
+            passphrase=lambda: ISSUING_PASSPHRASE,
+            run_id="test",
+        )
 
     @contextmanager
     def ledger(self) -> Iterator[Ledger]:

@@ -139,6 +139,23 @@ def test_what_the_play_issues_beside_it_is_in_one_ledger(
     assert format(renewed.serial_number, "x") in serials
 
 
+def test_a_renewed_certificate_is_told_of_as_an_issued_one(
+    serve: Serve, tmp_path: Path
+) -> None:
+    """Its OCSP answer is there before it leaves, as the command does it."""
+    home = tmp_path / "told"
+    home.mkdir()
+    house = Authority(home, revocation={"url": "http://ca.internal", "shards": 2})
+    told = house.instance("stock", age=timedelta(hours=20))
+    with enrolment(house, serve, home) as front:
+        renewed = certificate(front.post(told, request_of(told)))
+    renewed.extensions.get_extension_for_class(x509.CRLDistributionPoints)
+    with house.ledger() as ledger:
+        for one in (told.generation.certificate, renewed):
+            issuer, serial = one.issuer.rfc4514_string(), f"{one.serial_number:x}"
+            assert ledger.published.answer(issuer, serial, "sha256")
+
+
 def test_a_policy_of_today_decides_on_the_life(
     house: Authority, front: Front, orders: Instance
 ) -> None:

@@ -203,6 +203,15 @@ def test_a_superseded_certificate(
     assert line["peer"] == "spiffe://shop.internal/service/orders"
 
 
+def test_a_revoked_certificate(
+    house: Authority, front: Front, orders: Instance
+) -> None:
+    """Whoever has its key gets no other one for it."""
+    house.revoke("orders")
+    answer = front.post(orders, request_of(orders))
+    assert refusal(answer) == (403, "revoked")
+
+
 def test_the_present_key_once_more(front: Front, orders: Instance) -> None:
     """A renewal brings a new key."""
     answer = front.post(orders, request_of(orders, key_of(orders)))
