@@ -1,17 +1,25 @@
 """Roll out to a lab of the test's own, with a copy of the code that may be edited."""
 
 import json
+import os
+import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from tests.lab.lab import Lab
+from tests.playbooks.live_testing import Verdict, command, verdict
 from tests.playbooks.rolling import PROJECT, Run
 
 TRAVELLING = ("pyproject.toml", "README.md", "LICENSE", "requirements-hosts.lock")
+# Passphrases are looked for by their text; these are known by their looks.
+_SECRETS = re.compile(r"PRIVATE KEY|eyJ[\w-]{20,}\.")
 _ELSEWHERE = {
     "topology: topology.yml": "topology: topology.yml",
     "controller_root: ../../certs/lab": "controller_root: controller",
@@ -41,6 +49,10 @@ class LabRolling:
             assert there in text
             text = text.replace(there, here)
         self.inventory.write_text(text)
+        self.restore()
+
+    def restore(self) -> None:
+        """Have the topology be the lab's own again."""
         shutil.copyfile(PROJECT / "tests" / "lab" / "topology.yml", self.topology)
 
     @property
@@ -109,7 +121,88 @@ class LabRolling:
             "ANSIBLE_CALLBACKS_ENABLED": "certbound.kit.summary,recap",
             "ANSIBLE_LOCAL_TEMP": str(self.base / "tmp"),
             "ANSIBLE_LOG_PATH": str(self.base / "ansible.log"),
+            "ANSIBLE_TIMEOUT": "3",  # seconds; these hosts are near
         }
+
+    def kill_at(self, task: str, *arguments: str, after: str = "") -> str:
+        """Begin a roll-out and kill Ansible when `task` begins; return what it said.
+
+        With `after`, it is killed when that is said next, such as one host's result.
+        """
+        said = []
+        wanted = [f"{task}]", *([after] if after else [])]
+        with self.begin("site", *arguments) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                said.append(line)
+                if wanted[0] in line:
+                    wanted.pop(0)
+                if not wanted:
+                    break
+            os.killpg(process.pid, signal.SIGKILL)
+        assert not wanted, "".join(said)
+        return "".join(said)
+
+    def live(self, name: str) -> Verdict:
+        """Return what `pytest --inventory` says of the deployment now."""
+        junit = self.base / f"{name}.xml"
+        argv = self.lab.network.inside(*command(self.inventory, junit))
+        return verdict(argv, junit, self._environment())
+
+    def secrets_in(self, text: str) -> list[str]:
+        """Return what is in `text` and should be on no screen and in no log."""
+        files = (self.controller / "secrets").iterdir()
+        known = {path.read_text().strip(): path.name for path in files}
+        return [
+            *{found[0] for found in _SECRETS.finditer(text)},
+            *(name for secret, name in known.items() if secret in text),
+        ]
+
+    def instances(self) -> dict[str, dict[str, int]]:
+        """Return each host's instances with their ports, as the topology has it."""
+        topology = yaml.safe_load(self.topology.read_text())
+        parts = {"token-service": topology["token_service"], **topology["services"]}
+        parts |= topology.get("gateways", {})
+        found: dict[str, dict[str, int]] = {}
+        for name, part in parts.items():
+            for host in part["hosts"]:
+                found.setdefault(host, {})[name] = part["port"]
+        return found
+
+    def ca_files(self) -> str:
+        """Return what the CA has: its ledger, keys and policy, with their digests."""
+        return self.lab.ssh.run(
+            "ca", "sudo find /var/lib/certbound/ca -type f -exec sha256sum {} + | sort"
+        )
+
+    def issued(self) -> list[str]:
+        """Return whom the CA has ever given a certificate, oldest first."""
+        told = self.lab.ssh.run(
+            "ca",
+            "sudo setpriv --reuid=certbound-ca --regid=certbound-ca --clear-groups"
+            " /opt/certbound/current/bin/python -I -m pki ledger list"
+            " --directory /var/lib/certbound/ca",
+        )
+        return [
+            entry["identity"]
+            for entry in json.loads(told)["entries"]
+            if entry["event"] == "issued" and "@" in entry["identity"]
+        ]
+
+    def clients(self, host: str) -> set[str]:
+        """Return the clients that the token service on a host has been given."""
+        told = self.lab.ssh.run(
+            host, "sudo cat /var/lib/certbound/services/token-service/config.json"
+        )
+        return {*json.loads(told)["clients"]}
+
+    def left_over(self, host: str) -> str:
+        """Return what on a host is half-written, or should be there only meanwhile."""
+        return self.lab.ssh.run(
+            host,
+            "sudo find /var/lib/certbound -name '*.new' -o -name pending"
+            " -o -name checkpoint.json -o -type f -empty",
+        )
 
     def generations(self, host: str) -> dict[str, str]:
         """Return the serial that each identity's link on a host leads to."""

@@ -1,57 +1,25 @@
 """`pytest --inventory` on a roll-out: green as it stands, red where it differs.
 
-The roll-out is local here. For another inventory, such as the lab's, `command` is what
-to run, from wherever its hosts can be reached.
+The roll-out is local here; `test_lab_2_day_two.py` does the same on several hosts.
 """
 
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 import pytest
 
+from tests.playbooks.live_testing import Verdict, command, verdict
 from tests.playbooks.rolling import PROJECT, Rolling
 
 pytestmark = pytest.mark.rollout
 
 
-def command(inventory: Path, junit: Path) -> list[str]:
-    """Return the command that tests what `inventory` describes."""
-    options = [
-        f"--inventory={inventory}",
-        f"--junitxml={junit}",
-        "-p",
-        "no:cacheprovider",
-    ]
-    return [sys.executable, "-m", "pytest", *options, "tests/live"]
-
-
-class Verdict:
-    """What the tests have said of a deployment."""
-
-    def __init__(self, rolling: Rolling, name: str) -> None:
-        """Run them."""
-        junit = rolling.base / f"{name}.xml"
-        self.run = subprocess.run(
-            command(rolling.base / "inventory.yml", junit),
-            cwd=PROJECT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        self.cases = {
-            case.get("name", ""): [child.tag for child in case]
-            for case in ET.parse(junit).getroot().iter("testcase")  # noqa: S314
-        }
-
-    @property
-    def failed(self) -> set[str]:
-        """The tests that failed or could not begin."""
-        return {
-            name for name, said in self.cases.items() if {"failure", "error"} & {*said}
-        }
+def tests_of(rolling: Rolling, name: str) -> Verdict:
+    """Return what the tests say of it now."""
+    junit = rolling.base / f"{name}.xml"
+    return verdict(command(rolling.base / "inventory.yml", junit), junit)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +37,7 @@ def rolling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rolling]:
 @pytest.fixture(scope="module")
 def tested(rolling: Rolling) -> Verdict:
     """Return what the tests say of it as it stands."""
-    return Verdict(rolling, "as-it-stands")
+    return tests_of(rolling, "as-it-stands")
 
 
 def test_what_was_rolled_out_passes(tested: Verdict) -> None:
@@ -111,7 +79,7 @@ def test_what_is_not_rolled_out_fails(rolling: Rolling, tested: Verdict) -> None
     assert changed != good
     rolling.topology.write_text(changed)
     try:
-        found = Verdict(rolling, "changed")
+        found = tests_of(rolling, "changed")
     finally:
         rolling.topology.write_text(good)
     assert found.run.returncode == 1
