@@ -32,6 +32,7 @@ from services.guard.workload import Workload
 from services.proof import jws
 from services.proof.dpop import DpopProof, verify_proof
 from services.proof.dpop_errors import WrongUriError
+from services.proof.errors import WrongCertificateError
 from services.wire.peer import Peer, PeerError, peer_of
 
 
@@ -76,9 +77,14 @@ async def judge(case: Case, workload: Workload) -> Grant:
     proof = await proof_of(case, brought, workload)  # 3
     token = jws.parse(brought.unverified_token)
     key = await workload.keys.key(token.key_id)  # 4
-    grant = decide(  # 5
-        token, key, peer, rules=workload.rules, now=case.now, proof=proof
-    )
+    workload.certificates.note(peer)
+    try:
+        grant = decide(  # 5
+            token, key, peer, rules=workload.rules, now=case.now, proof=proof
+        )
+    except WrongCertificateError as refusal:
+        workload.certificates.check(peer, refusal)
+        raise
     if workload.revocations is not None:
         await workload.revocations.check(grant.token_id)  # 6
     elif workload.config.profile == "fapi2":

@@ -20,6 +20,7 @@ from services.config import Callee, ConfigError, ServiceConfig, read_config
 from services.errors import ServiceError
 from services.guard.credentials import BEARER, DPOP
 from services.guard.decision import Rules
+from services.guard.earlier import Certificates
 from services.guard.grant import Grant
 from services.guard.outbound import BoundTokenAuth
 from services.guard.presented import token_behind
@@ -66,6 +67,7 @@ class Workload:
             else None
         )
         self.replays = open_replays(first, audience=first.guard.audience, clock=clock)
+        self.certificates = Certificates()
         self._prover = Prover(clock) if first.binding == "dpop" else None
         self._token_service = token_service.client
         self._tokens = TokenSource(

@@ -122,7 +122,9 @@ def _only_member(
 
 def _check_certificate(named: str, presented: str) -> None:
     if named != presented:
-        raise WrongCertificateError(f"token names {named!r}, caller has {presented!r}")
+        raise WrongCertificateError(
+            f"token names {named!r}, caller has {presented!r}", named
+        )
 
 
 def _check_key(named: str, proof: DpopProof | None) -> None:

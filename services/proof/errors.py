@@ -86,6 +86,10 @@ class WrongCertificateError(InvalidTokenError):
 
     description = "the token is bound to another certificate"
 
+    def __init__(self, message: str = "", named: str = "") -> None:
+        super().__init__(message)
+        self.named = named  # the thumbprint in the verified token
+
 
 class CertificateRequiredError(InvalidTokenError):
     """The token names a certificate, and the caller presented none."""
