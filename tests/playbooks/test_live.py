@@ -16,7 +16,7 @@ from tests.playbooks.rolling import PROJECT, Rolling
 pytestmark = pytest.mark.rollout
 
 
-def tests_of(rolling: Rolling, name: str) -> Verdict:
+def asked(rolling: Rolling, name: str) -> Verdict:
     """Return what the tests say of it now."""
     junit = rolling.base / f"{name}.xml"
     return verdict(command(rolling.base / "inventory.yml", junit), junit)
@@ -37,7 +37,7 @@ def rolling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rolling]:
 @pytest.fixture(scope="module")
 def tested(rolling: Rolling) -> Verdict:
     """Return what the tests say of it as it stands."""
-    return tests_of(rolling, "as-it-stands")
+    return asked(rolling, "as-it-stands")
 
 
 def test_what_was_rolled_out_passes(tested: Verdict) -> None:
@@ -79,7 +79,7 @@ def test_what_is_not_rolled_out_fails(rolling: Rolling, tested: Verdict) -> None
     assert changed != good
     rolling.topology.write_text(changed)
     try:
-        found = tests_of(rolling, "changed")
+        found = asked(rolling, "changed")
     finally:
         rolling.topology.write_text(good)
     assert found.run.returncode == 1
