@@ -271,7 +271,7 @@ class Forge:
 
     def __init__(self) -> None:
         self.root_key, self.issuing_key = p256(), p256()
-        self.root_draft = _draft(
+        self.root_draft = draft_of(
             profiles.root(
                 self.root_key.public_key(),
                 trust_domain="shop.internal",
@@ -281,7 +281,7 @@ class Forge:
             self.root_key,
         )
         self.root = self.root_draft.sign(self.root_key)
-        self.issuing_draft = _draft(
+        self.issuing_draft = draft_of(
             profiles.issuing_ca(
                 self.issuing_key.public_key(),
                 trust_domain="shop.internal",
@@ -305,10 +305,13 @@ class Forge:
             lifetime=lifetime,
             now=NOW,
         )
-        return _draft(builder, key)
+        return draft_of(builder, key)
 
 
-def _draft(builder: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey) -> Draft:
+def draft_of(
+    builder: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey
+) -> Draft:
+    """Return what a builder makes, as a draft in which a test changes one thing."""
     made = builder.sign(key, hashes.SHA256())
     return Draft(
         serial=made.serial_number,

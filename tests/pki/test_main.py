@@ -148,6 +148,52 @@ def test_bundle_is_the_root(ca: Ca) -> None:
     assert len(answer["sha256"]) == 64
 
 
+def test_from_a_certificate_to_its_revocation(ca: Ca) -> None:
+    """Check, revoke, revoke again, and the lists that say so."""
+    certificate = ca.one()
+    asked = ("--identity", ORDERS, "--reason", "keyCompromise")
+    revoke = ("revoke", "--directory", ca.layout.directory, *asked)
+    would = pki(*revoke, "--check").answer
+    assert would["changed"]
+    assert pki("crl", "--directory", ca.layout.directory).answer["changed"] is False
+
+    done = pki(*revoke, passphrases=ISSUING).answer
+    (revoked,) = done["revoked"]
+    assert done["changed"]
+    assert revoked["serial"] == f"{certificate.serial_number:x}"
+    assert (revoked["identity"], revoked["reason"]) == (ORDERS, "keyCompromise")
+    scopes = {crl["scope"] for crl in done["crls"]}
+    assert scopes == {"full", "delta"}
+
+    again = pki(*revoke).answer
+    assert not again["changed"]
+    assert again["revoked_before"] == [revoked]
+    by_serial = ("--serial", revoked["serial"], "--reason", "superseded")
+    same = pki("revoke", "--directory", ca.layout.directory, *by_serial).answer
+    assert (same["changed"], same["revoked_before"]) == (False, [revoked])
+
+
+def test_lists_that_are_due_are_published(ca: Ca) -> None:
+    """Once; then nothing is due, and no passphrase is asked for."""
+    crl = ("crl", "--directory", ca.layout.directory)
+    would = pki(*crl, "--check").answer
+    assert would["published"] == [{"by": "issuing", "scope": "full"}]
+    done = pki(*crl, passphrases=ISSUING).answer
+    assert (done["changed"], done["published"]) == (True, would["published"])
+    again = pki(*crl).answer
+    assert (again["changed"], again["crls"]) == (False, done["crls"])
+    assert pki(*crl, passphrases={"root": ROOT_PASSPHRASE}).answer["changed"] is False
+
+
+def test_unknown_identity_is_not_revoked(ca: Ca) -> None:
+    """A mistyped name is an error, not a success."""
+    done = pki(
+        *("revoke", "--directory", ca.layout.directory, "--identity", "x@localhost"),
+        *("--reason", "unspecified"),
+    )
+    assert done.refusal["error"] == "unknown_certificate"
+
+
 def test_broken_ledger_is_an_error(ca: Ca) -> None:
     """Exit code 1, and the message names the entry."""
     with open_ledger(ca.layout.ledger) as ledger:
@@ -252,6 +298,17 @@ def test_passphrase_is_asked_for_at_a_terminal(ca: Ca, tmp_path: Path) -> None:
             *("--root-passphrase-fd", "3", "--issuing-passphrase-fd", "3"),
         ],
         ["issue", "--directory", ".", "--run-id", "\u00e9"],
+        ["revoke", "--directory", ".", "--identity", "a@b"],
+        ["revoke", "--directory", ".", "--reason", "keyCompromise"],
+        [
+            *("revoke", "--directory", ".", "--reason", "keyCompromise"),
+            *("--identity", "a@b", "--serial", "1"),
+        ],
+        ["revoke", "--directory", ".", "--serial", "x", "--reason", "keyCompromise"],
+        [
+            *("revoke", "--directory", ".", "--identity", "a@b"),
+            *("--reason", "certificateHold"),
+        ],
         ["nonsense"],
     ],
 )
@@ -262,7 +319,7 @@ def test_wrong_command_line_is_exit_code_2(arguments: list[str]) -> None:
     assert "Usage:" in done.errors
 
 
-@pytest.mark.parametrize("verb", [[], ["init"], ["issue"]])
+@pytest.mark.parametrize("verb", [[], ["init"], ["issue"], ["revoke"], ["crl"]])
 def test_help_shows_an_example(verb: list[str]) -> None:
     """What is to be typed, line by line."""
     done = pki(*verb, "--help")

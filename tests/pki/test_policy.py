@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from pki.policy import PolicyError, read_policy
-from tests.pki.builders import NAMES, policy_document
+from pki.policy import Policy, PolicyError, read_policy
+from tests.pki.builders import ADDRESSES, NAMES, policy_document
 
 Change = Callable[[dict[str, Any]], object]
 ORDERS = "orders@localhost"
 
 
-def read(document: object) -> object:
+def read(document: object) -> Policy:
     """Return the policy of a document given as a value."""
     return read_policy(json.dumps(document).encode())
 
@@ -138,3 +138,28 @@ def test_key_that_stands_there_twice_is_refused() -> None:
     """JSON parsers differ on which one counts, so neither does."""
     with pytest.raises(PolicyError, match="trust_domain: the key stands there twice"):
         read_policy(b'{"trust_domain": "a", "trust_domain": "b"}')
+
+
+def test_addresses_of_revocation_are_read() -> None:
+    """An optional section; without it certificates do not say where."""
+    assert read(policy_document()).addresses is None
+    assert read(policy_document(addresses=ADDRESSES)).addresses == ADDRESSES
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"url": "https://ca.shop.internal", "shards": 4}, "revocation: 'https:"),
+        ({"url": "http://ca.shop.internal/", "shards": 4}, "revocation: "),
+        ({"url": "http://ca.shop.internal", "shards": 0}, "revocation: 0 shards"),
+        ({"url": "http://ca.shop.internal"}, "revocation: .*`shards`"),
+        ({"url": "http://ca", "shards": "4"}, "revocation.shards: Expected `int`"),
+        ({"url": "http://ca", "shards": 4, "more": 1}, "revocation: .*`more`"),
+    ],
+)
+def test_wrong_section_on_revocation_is_refused(
+    section: dict[str, object], message: str
+) -> None:
+    """The message names the key."""
+    with pytest.raises(PolicyError, match=message):
+        read({**policy_document(), "revocation": section})
