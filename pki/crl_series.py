@@ -71,8 +71,12 @@ class Series:
         """
         if self.issuer.not_valid_after_utc <= self.now:
             return []
-        moved = self.has_moved()
-        return [scope for scope in self.scopes() if moved or self._is_due(scope)]
+        lives, moved = self.published.lives(self.authority), self.has_moved()
+        return [
+            scope
+            for scope in self.scopes()
+            if moved or scope not in lives or self._is_over_half(*lives[scope])
+        ]
 
     def has_moved(self) -> bool:
         """Return whether no certificate points to the addresses of today yet."""
@@ -83,12 +87,9 @@ class Series:
         known = self.known()
         return ["full", *map(str, range(known[0].shards if known else 0))]
 
-    def _is_due(self, scope: str) -> bool:
-        crl = self.published.crl(self.authority, scope)
-        if crl is None:
-            return True
-        begins, ends = map(clock.from_text, (crl.this_update, crl.next_update))
-        return self.now >= revocation.half_life(begins, ends)
+    def _is_over_half(self, begins: str, ends: str) -> bool:
+        moments = map(clock.from_text, (begins, ends))
+        return self.now >= revocation.half_life(*moments)
 
 
 def publish_lists(

@@ -83,6 +83,14 @@ class Published:
         ).fetchone()
         return _crl(row) if row else None
 
+    def lives(self, authority: str) -> dict[str, tuple[str, str]]:
+        """Return begin and end of an authority's lists, by scope."""
+        rows = self._connection.execute(
+            "SELECT scope, this_update, next_update FROM crl WHERE authority = ?",
+            [authority],
+        )
+        return {scope: (begins, ends) for scope, begins, ends in rows}
+
     def crls(self) -> list[Crl]:
         """Return the newest list of every scope of every authority."""
         rows = self._connection.execute(

@@ -68,7 +68,13 @@ FLOORS = [
     {"services.__main__"},
 ]
 # services stand on pki, but only on what verifies.
-LENT_TO_SERVICES = {"pki.identity", "pki.trust", "pki.clock", "pki.errors"}
+LENT_TO_SERVICES = {
+    "pki.identity",
+    "pki.trust",
+    "pki.revocation_list",
+    "pki.clock",
+    "pki.errors",
+}
 # The CA's front signs. Who renews its own certificate writes files as the CA does.
 LENT_TO = {
     "services.enrolment": {

@@ -9,11 +9,19 @@ import pytest
 from cryptography import x509
 
 from pki import clock
-from pki.crl_series import ShardsFixedError
+from pki.crl_series import Series, ShardsFixedError, publish_lists
 from pki.database import LedgerError
 from pki.ledger import open_ledger
-from pki.pointers import Addresses
-from tests.pki.builders import ADDRESSES, Ca, number, policy_document, serials
+from pki.pointers import Addresses, authority_of
+from tests.pki.builders import (
+    ADDRESSES,
+    NOW,
+    Ca,
+    Forge,
+    number,
+    policy_document,
+    serials,
+)
 
 ORDERS = "orders@localhost"
 STOCK = "stock@localhost"
@@ -161,3 +169,31 @@ def test_lists_go_on_when_the_policy_says_no_more_where(telling: Ca) -> None:
     telling.revoke(ORDERS)
     shard = telling.crl(ADDRESSES.shard_of(certificate.serial_number))
     assert serials(shard) == {certificate.serial_number}
+
+
+def test_each_generation_has_its_own_lists_and_numbers(telling: Ca) -> None:
+    """A new issuing key of the same name: other addresses, another series."""
+    telling.one()
+    telling.revoke(ORDERS)
+    old = telling.crl()
+    renewed = Forge()
+    with open_ledger(telling.layout.ledger) as ledger, ledger.transaction():
+        series = Series(
+            published=ledger.published,
+            issuer=renewed.issuing,
+            now=NOW,
+            addresses=ADDRESSES,
+        )
+        made = publish_lists(ledger, series, renewed.issuing_key)
+    assert {crl.authority for crl in made} == {authority_of(renewed.issuing)}
+    assert all(number(old) > crl.number for crl in made)  # of an earlier moment
+    assert not any(serials(x509.load_der_x509_crl(crl.der)) for crl in made)
+    assert number(telling.crl()) == number(old)
+    for crl in made:
+        parsed = x509.load_der_x509_crl(crl.der)
+        if crl.scope != "full":
+            named = parsed.extensions.get_extension_for_class(
+                x509.IssuingDistributionPoint
+            )
+            (name,) = named.value.full_name or []
+            assert authority_of(renewed.issuing) in name.value
