@@ -24,7 +24,7 @@ _ASIDE = 28.0
 _AROUND = 84.0  # room for lines that go around
 _BELOW = 46.0  # the name of the trust domain
 _NARROWEST = 348.0  # for the same two
-_ALL = 8  # refused pairs up to which the picture shows them
+_ALL = 12  # refused pairs up to which the picture shows them
 _SCOPES = 8  # allowed pairs up to which it names their scopes
 
 

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from services.proof.dpop_client import DpopKey
+from tests.debian import installed
 from tests.judges import processes
-from tests.judges.debian import installed
 from tests.judges.presenting import Caller
 from tests.judges.standing import AUDIENCE, NEXT_AUDIENCE, Standing
 from tests.judges.verdicts import Judge, Verdict

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from tests.debian import installed
 from tests.judges import processes
-from tests.judges.debian import installed
 from tests.judges.verdicts import Judge, Verdict
 from tests.services.authority import Authority, Front, enrolment
 from tests.services.mesh import Instance, serve

@@ -2,8 +2,8 @@
 
 import os
 import shutil
-import subprocess
 
+from tests import apt
 from tests.lab import command, group
 from tests.lab.base import Say
 from tests.lab.errors import LabError, UnavailableError
@@ -44,19 +44,8 @@ def install(say: Say) -> None:
     if "apt" in packages:
         raise UnavailableError("no apt-get here: the lab needs a Debian")
     say(f"installing {', '.join(packages)} with apt-get")
-    for arguments in (
-        ["update", "--quiet"],
-        ["install", "--quiet", "--yes", "--no-install-recommends", *packages],
-    ):
-        done = subprocess.run(
-            ["apt-get", *arguments],
-            check=False,
-            capture_output=True,
-            text=True,
-            env={**command.ENVIRONMENT, "DEBIAN_FRONTEND": "noninteractive"},
-        )
-        if done.returncode:
-            raise LabError(f"apt-get {arguments[0]}: {done.stderr.strip()}")
+    if refusal := apt.install(packages):
+        raise LabError(refusal)
 
 
 def check() -> None:

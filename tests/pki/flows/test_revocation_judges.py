@@ -20,7 +20,7 @@ from pki.lint import LintError
 from pki.ocsp import OcspService
 from pki.pointers import authority_of
 from pki.responder import read_responder
-from tests.judges.debian import installed
+from tests.debian import installed
 from tests.judges.verdicts import Judge, Verdict
 from tests.pki.builders import ADDRESSES, Ca, Draft, Forge, policy_document, uri
 

@@ -23,6 +23,8 @@ from typing import Any
 
 import pytest
 
+from tests import debian
+
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _FLAGS = (
     "--headless",
@@ -36,7 +38,6 @@ _FLAGS = (
     "--remote-debugging-pipe",
 )
 _PATIENCE = 60.0  # seconds for one answer; the machine may be busy
-_INSTALL = ("apt-get", "install", "--yes", "--no-install-recommends", "chromium")
 
 
 class BrowserError(Exception):
@@ -189,15 +190,8 @@ def browser(directory: Path) -> Iterator[Chromium]:
 def _program() -> str:
     """Return the path of Chromium; install Debian's if that is possible."""
     found = next(filter(None, map(shutil.which, _NAMES)), None)
-    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        for command in (("apt-get", "update"), _INSTALL):
-            subprocess.run(
-                command,
-                env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
-                capture_output=True,
-                check=False,
-            )
-        found = next(filter(None, map(shutil.which, _NAMES)), None)
+    if found is None:
+        found = debian.program("chromium", serves=False)
     if found is None:
         pytest.skip("no chromium here, and it cannot be installed")
     return found

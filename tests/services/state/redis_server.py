@@ -7,9 +7,6 @@ Debian's package is installed if it is missing and we are root; where that canno
 `find_binary` skips the test and says why.
 """
 
-import fcntl
-import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -22,35 +19,16 @@ from typing import Self
 
 import pytest
 
+from tests import debian
+
 KEEPS_EVERYTHING = ("--appendonly", "yes")  # what a store of ours demands
 
 
 @cache
 def find_binary() -> str:
     """Return where `redis-server` is, or skip the test."""
-    if not shutil.which("redis-server"):
-        if os.geteuid() or not shutil.which("apt-get"):
-            pytest.skip("no redis-server, and only root of a Debian installs one")
-        if Path("/run/systemd/system").exists():
-            pytest.skip("no redis-server, and to install it would start a service")
-        _install()
-    return shutil.which("redis-server") or pytest.skip("apt-get has no redis-server")
-
-
-def _install() -> None:
-    commands = ["update"], ["install", "-y", "--no-install-recommends", "redis-server"]
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
-    lock = Path(tempfile.gettempdir()) / "certbound-tests-apt.lock"
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # the workers of pytest-xdist come together
-        for command in commands:
-            if not shutil.which("redis-server"):
-                subprocess.run(
-                    ["apt-get", *command],
-                    env=environment,
-                    capture_output=True,
-                    check=False,
-                )
+    found = debian.program("redis-server", serves=True)
+    return found or pytest.skip("no redis-server, and it cannot be installed")
 
 
 def free_port() -> int:
