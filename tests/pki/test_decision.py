@@ -9,8 +9,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pki import clock
 from pki.authority import preview
 from pki.decision import Answer, Request, Verdict
+from pki.entry import Reason
 from pki.keys import unseal
+from pki.pointers import Addresses
 from tests.pki.builders import (
+    ADDRESSES,
     ISSUING_PASSPHRASE,
     Ca,
     alternative,
@@ -193,3 +196,33 @@ def test_certificate_of_an_earlier_issuing_key_is_not_given_again(
     other.layout.certificate("issuing").replace(ca.layout.certificate("issuing"))
     (answer,) = decide(ca, (ORDERS, csr(key)))
     assert answer.verdict is Verdict.WOULD_ISSUE
+
+
+def test_same_key_gets_the_same_certificate_with_its_pointers(
+    telling: Ca, key: ec.EllipticCurvePrivateKey
+) -> None:
+    """They are compared as the names are."""
+    telling.issue((ORDERS, csr(key)))
+    (answer,) = decide(telling, (ORDERS, csr(key)))
+    assert answer.verdict is Verdict.REUSED
+
+
+@pytest.mark.parametrize(
+    "addresses", [None, Addresses("http://other.internal", ADDRESSES.shards)]
+)
+def test_other_addresses_need_another_certificate(
+    telling: Ca, key: ec.EllipticCurvePrivateKey, addresses: Addresses | None
+) -> None:
+    """What is given again would point to where nobody answers any more."""
+    telling.issue((ORDERS, csr(key)))
+    telling.complete(policy_document(addresses=addresses))
+    (answer,) = decide(telling, (ORDERS, csr(key)))
+    assert answer.verdict is Verdict.WOULD_ISSUE
+
+
+def test_revoked_key_is_refused(ca: Ca, key: ec.EllipticCurvePrivateKey) -> None:
+    """Whatever the reason was, and for whichever certificate of it."""
+    ca.issue((ORDERS, csr(key)))
+    ca.revoke(ORDERS, reason=Reason.SUPERSEDED)
+    (answer,) = decide(ca, (ORDERS, csr(key)))
+    assert refusal(answer) == "revoked_key"

@@ -462,6 +462,10 @@ def test_reader_changes_nothing(path: Path) -> None:
     by_the_first_release(old)
     with pytest.raises(LedgerError, match="version 1"), read_ledger(old):
         pass
+    gone = path.with_name("gone")
+    with pytest.raises(LedgerError, match="no ledger"), read_ledger(gone):
+        pass
+    assert not gone.exists()
 
 
 def test_reader_sees_one_moment(path: Path) -> None:

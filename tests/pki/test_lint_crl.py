@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.x509.oid import ExtensionOID
 
 from pki import lint_crl, revocation
 from pki.entry import Reason, Revocation
@@ -129,6 +130,11 @@ FAULTS: list[tuple[str, str, Callable[[Listed], None]]] = [
     ("extensions", "full", without("number")),
     ("extensions", "full", without("key")),
     ("extensions", "full", having("more", UNKNOWN)),
+    (
+        "extensions",
+        "full",
+        having("number", x509.UnrecognizedExtension(ExtensionOID.CRL_NUMBER, b"\x05")),
+    ),
     ("extensions", "full", having("point", point()[0], critical=True)),
     ("extensions", "full", having("number", x509.CRLNumber(7), critical=True)),
     ("extensions", "shard", without("point")),

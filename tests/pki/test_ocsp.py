@@ -14,12 +14,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from pki import clock
 from pki.database import LedgerError
 from pki.ledger import open_ledger
-from pki.ocsp import Answered, OcspService
+from pki.ocsp import Answered, OcspService, Standing, sign_in_advance
 from pki.pointers import authority_of
 from pki.published import read_published
 from pki.responder import Responder, ResponderError, read_responder
 from pki.storage import InsecurePermissionsError
-from tests.pki.builders import Ca, p256
+from tests.pki.builders import ADDRESSES, NOW, Ca, Forge, p256, policy_document
 
 ORDERS = "orders@localhost"
 GOOD, REVOKED, UNKNOWN = (
@@ -129,6 +129,31 @@ def test_revoked_is_answered_at_once(telling: Ca, digest: hashes.HashAlgorithm) 
     assert answer.revocation_reason is x509.ReasonFlags.key_compromise
     assert answer.revocation_time_utc == clock.from_text(entry.recorded_at)
     assert answered.max_age > 0
+
+
+def test_nothing_is_signed_in_advance_on_what_was_not_issued(
+    telling: Ca, forge: Forge
+) -> None:
+    """Good is said of certificates, not of serials."""
+    telling.one()
+    nothing = Standing(issued=None, revoked=None)
+    signed = sign_in_advance(responder(telling), forge.issuing, nothing, NOW)
+    assert not list(signed)
+
+
+def test_certificates_from_before_are_answered(ca: Ca) -> None:
+    """The policy has gained its addresses; `crl` makes what is missing, once."""
+    certificate = ca.one()
+    with open_ledger(ca.layout.ledger) as ledger:  # as by the first release
+        ledger._connection.execute("DROP TRIGGER entry_is_never_changed")
+        ledger._connection.execute("UPDATE entry SET authority = NULL")
+    ca.complete(policy_document(addresses=ADDRESSES))
+    done = ca.publish()
+    assert (done.answers, done.responder) == (1, True)
+    answered = ask(ca, request(ca, certificate))
+    assert response(answered).certificate_status is GOOD
+    assert answered.max_age > 0
+    assert not ca.publish().changed
 
 
 def test_good_is_never_stored_after_revoked(telling: Ca) -> None:

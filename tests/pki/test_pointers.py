@@ -3,6 +3,7 @@
 import pytest
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID as Access
+from cryptography.x509.oid import ExtensionOID
 
 from pki.pointers import (
     Addresses,
@@ -151,6 +152,10 @@ FAULTS: dict[str, tuple[x509.ExtensionType, ...]] = {
     "no issuer": (
         GOOD_POINT,
         x509.AuthorityInformationAccess([place(Access.OCSP, OCSP)]),
+    ),
+    "unreadable": (
+        x509.UnrecognizedExtension(ExtensionOID.CRL_DISTRIBUTION_POINTS, b"\x05\x01"),
+        GOOD_ACCESS,
     ),
     "two responders": (
         GOOD_POINT,

@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
 
 from pki import revocation
 from pki.entry import Reason, Revocation
@@ -356,6 +357,74 @@ def test_certificate_of_another_shard_is_not_judged(forge: Forge) -> None:
     for other in (certificate, forge.leaf_draft.sign(forge.issuing_key)):
         with pytest.raises(ListScopeError):
             elsewhere.check_certificate(other)
+
+
+GARBAGE = b"\x30\x00"
+
+
+def garbled(oid: x509.ObjectIdentifier) -> x509.UnrecognizedExtension:
+    """Return an extension of a known kind with a content that is none."""
+    return x509.UnrecognizedExtension(oid, GARBAGE)
+
+
+def test_unreadable_extension_is_refused(forge: Forge) -> None:
+    """Of the list, or of an entry."""
+    number = garbled(ExtensionOID.CRL_NUMBER)
+    with pytest.raises(UnreadableListError, match="no revocation list"):
+        verify_list(
+            rebuilt(forge, key_identifier(forge), (number, False)), forge.issuing
+        )
+    entry = (
+        x509.RevokedCertificateBuilder()
+        .serial_number(5)
+        .revocation_date(NOW)
+        .add_extension(garbled(CRLEntryExtensionOID.CRL_REASON), critical=False)
+        .build()
+    )
+    der = rebuilt(forge, key_identifier(forge), NUMBER, entries=[entry])
+    with pytest.raises(UnreadableListError, match="an entry"):
+        verify_list(der, forge.issuing)
+
+
+def test_certificate_with_unreadable_pointers_is_not_judged(forge: Forge) -> None:
+    """A shard is for those that name it."""
+    points = garbled(ExtensionOID.CRL_DISTRIBUTION_POINTS)
+    certificate = forge.leaf_draft.with_extension(points).sign(forge.issuing_key)
+    with pytest.raises(RevocationListError):
+        replace(full(forge), names=(NAME,)).check_certificate(certificate)
+
+
+def sequence(content: bytes) -> bytes:
+    """Return a SEQUENCE in DER, of fewer than 256 octets."""
+    long = b"\x81" if len(content) > 127 else b""
+    return b"\x30" + long + bytes([len(content)]) + content
+
+
+def test_list_without_an_end_is_refused(forge: Forge) -> None:
+    """It could be kept for ever (RFC 5280, 5.1.2.5)."""
+    der = signed(revocation.full(edition(forge), []), forge.issuing_key)
+    crl = x509.load_der_x509_crl(der)
+    tbs = crl.tbs_certlist_bytes
+    time = b"\x17\x0d"  # UTCTime of 13 octets
+    position = tbs.index(time, tbs.index(time) + 1)
+    header = 3 if tbs[1] == 0x81 else 2
+    tbs = sequence(tbs[header:position] + tbs[position + 15 :])
+    signature = forge.issuing_key.sign(tbs, ec.ECDSA(hashes.SHA256()))
+    algorithm = bytes.fromhex("300a06082a8648ce3d040302")  # ecdsa-with-SHA256
+    bits = bytes([0x03, len(signature) + 1, 0])
+    endless = sequence(tbs + algorithm + bits + signature)
+    assert x509.load_der_x509_crl(endless).next_update_utc is None
+    with pytest.raises(UnreadableListError, match="does not say when"):
+        verify_list(endless, forge.issuing)
+
+
+def test_list_signed_by_another_kind_of_key_is_refused(forge: Forge) -> None:
+    """An algorithm that the issuer's key has nothing to do with."""
+    builder = revocation.full(edition(forge), [])
+    key = rsa.generate_private_key(65537, 2048)
+    der = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+    with pytest.raises(ListSignatureError):
+        verify_list(der, forge.issuing)
 
 
 def test_many_serials_cost_little(forge: Forge) -> None:
