@@ -5,7 +5,7 @@ ANSIBLE_PLAYBOOK = .venv/bin/ansible-playbook
 DEV = .venv/.installed-dev
 UP = .venv/.installed-up
 LAB = tests/lab/inventory.yml
-SIDE_BY_SIDE = -n 2 --dist loadfile
+SIDE_BY_SIDE = -n 2 --no-loadscope-reorder
 T ?=
 ARGS ?=
 
@@ -40,7 +40,7 @@ lab-down: $(UP) ## Remove the hosts and every trace of them
 	@rm -rf certs/lab
 
 test: $(DEV) ## Run all tests, or some: make test T=tests/pki
-	@.venv/bin/python -m pytest $(or $(T),-m "not (lab and rollout)")
+	@.venv/bin/python -m pytest $(or $(T),$(SIDE_BY_SIDE))
 
 test-lab: $(DEV) ## Roll out to seven Debian hosts and break them (root; minutes)
 	@.venv/bin/python -m pytest -m "lab and rollout" $(T)

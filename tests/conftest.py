@@ -1,12 +1,26 @@
-"""What a run ends with: what the judges have said (`tests/judges`).
+"""What a run begins and ends with: the order of tests, what the judges have said.
 
 pytest reads this file in the process that writes the summary; those of folders it reads
 in the workers alone, when tests run side by side.
 """
 
 import pytest
+from xdist.remote import Producer
 
+from tests import side_by_side
 from tests.judges.verdicts import table
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have what takes longest begin first."""
+    side_by_side.longest_first(items)
+
+
+def pytest_xdist_make_scheduler(
+    config: pytest.Config, log: Producer
+) -> side_by_side.ByFile:
+    """Keep the tests of a file together."""
+    return side_by_side.ByFile(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

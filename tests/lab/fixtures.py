@@ -20,9 +20,9 @@ from tests.lab.places import Places
 
 
 def skip_without_lab() -> None:
-    """Skip the test, saying why, where no lab can be."""
+    """Install what a lab needs, or skip the test where none can be, saying why."""
     try:
-        requirements.check()
+        requirements.install(print)
     except UnavailableError as reason:
         pytest.skip(f"no lab here: {reason}")
 
