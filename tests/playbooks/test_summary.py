@@ -7,6 +7,7 @@ import pytest
 from ansible_collections.certbound.kit.plugins.callback.summary import (
     Phase,
     Seen,
+    Step,
     rerun_command,
     summary_lines,
 )
@@ -46,6 +47,35 @@ def test_certificates_are_shown_old_and_new() -> None:
         "  orders@localhost: 1a -> 2b until 2026-11-23T18:05:52Z",
         "  stock@localhost: none -> a new one",
     ]
+
+
+def test_certificates_are_shown_with_their_reason() -> None:
+    """Why a certificate was replaced stands behind it."""
+    seen = Seen()
+    due = "less than 8:00:00 left"
+    seen.note("one", {"identities": [{"identity": "orders@one", "reason": due}]})
+    entry = {"identity": "orders@one", "old_serial": "1a", "serial": "2b"}
+    seen.note("one", {"installed": [{**entry, "not_after": None}]})
+    assert summary_lines(seen)[1:] == [
+        "Certificates:",
+        "  orders@one: 1a -> 2b (less than 8:00:00 left)",
+    ]
+
+
+def test_the_slowest_tasks_are_named() -> None:
+    """Three tasks are named with their time, the slowest first, and none below 1 s."""
+    steps = [Step("a", 0, 0.9), Step("b", 0, 3), Step("c", 0, 9), Step("d", 0, 0.1)]
+    assert summary_lines(Seen(steps=steps))[1:] == ["Slowest: c 9.0 s; b 3.0 s"]
+    many = Seen(steps=[Step(str(size), 0, size) for size in range(2, 9)])
+    assert summary_lines(many)[1:] == ["Slowest: 8 8.0 s; 7 7.0 s; 6 6.0 s"]
+
+
+def test_a_large_fleet_fits_on_one_screen() -> None:
+    """Of many certificates or processes the first twenty are named."""
+    seen = Seen(started=[f"service-{number} on one" for number in range(1000)])
+    lines = summary_lines(seen)
+    assert len(lines) == 23
+    assert lines[-1] == "  and 980 more"
 
 
 def test_processes_are_shown_with_their_host() -> None:

@@ -7,9 +7,9 @@ short_description: Phases, new certificates, tables and the command to run again
 version_added: 0.1.0
 author: The Certbound authors (@certbound)
 description:
-  - Shows, after the recap, how long each phase took, which certificates were replaced
-    and which processes started, the tables that the roll-out reported, and, after a
-    failure, what failed and the command that resumes.
+  - Shows, after the recap, how long each phase and the slowest tasks took, which
+    certificates were replaced and why, which processes started, the tables that the
+    roll-out reported, and, after a failure, what failed and the command that resumes.
   - Reads the structured results of this collection's modules; a result with C(no_log)
     is not looked at.
 requirements:
@@ -28,6 +28,9 @@ from ansible import context
 from ansible.plugins.callback import CallbackBase
 
 REPORT = "certbound_report"
+_SLOWEST = 3  # tasks that are named
+_WORTH_NAMING = 1.0  # seconds
+_LONGEST = 20  # entries of one kind: one screen
 
 
 @dataclass
@@ -41,10 +44,21 @@ class Phase:
 
 
 @dataclass
+class Step:
+    """One task: its name and how long all hosts took for it."""
+
+    name: str
+    began: float
+    seconds: float = 0.0
+
+
+@dataclass
 class Seen:
     """What has happened so far."""
 
     phases: list[Phase] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    reasons: dict[str, str] = field(default_factory=dict)
     replaced: list[str] = field(default_factory=list)
     started: list[str] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
@@ -52,11 +66,15 @@ class Seen:
 
     def note(self, host: str, result: dict[str, Any]) -> None:
         """Take what a result of one of our modules says."""
+        for identity in result.get("identities") or []:
+            self.reasons[identity["identity"]] = identity["reason"]
         for entry in result.get("installed") or []:
             old = entry["old_serial"] or "none"
             new = entry["serial"] or "a new one"
             until = f" until {entry['not_after']}" if entry["not_after"] else ""
-            self.replaced.append(f"{entry['identity']}: {old} -> {new}{until}")
+            why = self.reasons.get(entry["identity"])
+            because = f" ({why})" if why else ""
+            self.replaced.append(f"{entry['identity']}: {old} -> {new}{until}{because}")
         self.started += [f"{name} on {host}" for name in result.get("started") or []]
         self.stopped += [f"{name} on {host}" for name in result.get("stopped") or []]
 
@@ -83,7 +101,9 @@ class CallbackModule(CallbackBase):
         task: Any,
         is_conditional: bool,  # noqa: ARG002, FBT001 -- the base class's
     ) -> None:
-        """Count a phase if it does something, whatever tags leave of it."""
+        """Begin a task; a phase counts if it does something, whatever tags leave."""
+        self._end_step()
+        self._seen.steps.append(Step(task.get_name(), time.monotonic()))
         if self._seen.phases and "validate_argument_spec" not in task.action:
             self._seen.phases[-1].tasks += 1
 
@@ -126,7 +146,13 @@ class CallbackModule(CallbackBase):
     def _fail(self, result: Any, what: str) -> None:
         self._seen.failed.append(f"  {result.host.get_name()}: {what}")
 
+    def _end_step(self) -> None:
+        if self._seen.steps:
+            step = self._seen.steps[-1]
+            step.seconds = step.seconds or time.monotonic() - step.began
+
     def _end_phase(self) -> None:
+        self._end_step()
         if self._seen.phases:
             phase = self._seen.phases[-1]
             phase.seconds = phase.seconds or time.monotonic() - phase.began
@@ -144,6 +170,11 @@ def summary_lines(seen: Seen) -> list[str]:
         f"{p.name.lower()} {p.seconds:.1f} s" for p in seen.phases if p.tasks
     )
     lines = [f"{total:.1f} s: {phases}"]
+    slow = [step for step in seen.steps if step.seconds > _WORTH_NAMING]
+    slow.sort(key=lambda step: -step.seconds)
+    named = [f"{step.name} {step.seconds:.1f} s" for step in slow[:_SLOWEST]]
+    if named:
+        lines.append(f"Slowest: {'; '.join(named)}")
     if context.CLIARGS.get("check"):
         lines.append("Check mode: nothing was changed; this is what would be.")
     for title, entries in (
@@ -153,7 +184,9 @@ def summary_lines(seen: Seen) -> list[str]:
     ):
         if entries:
             lines.append(f"{title}:")
-            lines += [f"  {entry}" for entry in entries]
+            lines += [f"  {entry}" for entry in entries[:_LONGEST]]
+            if len(entries) > _LONGEST:
+                lines.append(f"  and {len(entries) - _LONGEST} more")
     return lines
 
 
