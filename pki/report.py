@@ -66,6 +66,7 @@ def withdrawn(done: "Withdrawn") -> dict[str, object]:
         "changed": bool(done.revoked),
         "revoked": [_revoked(line) for line in done.revoked],
         "revoked_before": [_revoked(line) for line in done.before],
+        "untold": [line.serial for line in done.untold],
         "crls": [_crl(crl) for crl in done.crls],
     }
 

@@ -7,7 +7,7 @@ looks at a common name. Who has certificates and no TLS session to rely on comes
 a generation before it is used, an enrolment, an inspection.
 
 Two things are not proved: that whoever presents the chain holds its key (TLS does
-that), and that nothing in it was revoked.
+that), and that nothing in it was revoked (`revocation_list` says so).
 
 This file loads nothing that signs, and no key.
 """

@@ -59,10 +59,15 @@ class Target:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Withdrawn:
-    """What was revoked now, what had been before, and the lists of today."""
+    """What was revoked now, what had been before, and the lists of today.
+
+    `untold` is what was recorded as revoked but stands in no list, because the key of
+    an earlier issuing CA would have to sign that.
+    """
 
     revoked: tuple[Entry, ...]
     before: tuple[Entry, ...]
+    untold: tuple[Entry, ...]
     crls: tuple[Crl, ...]
 
 
@@ -108,16 +113,12 @@ def revoke(  # noqa: PLR0913 - each is told apart by its name
         if entries:
             press = open_press(layout, desk, passphrase)
             responder = press.prepare()
-            own = authority_of(desk.issuing)
-            serials = [
-                int(item.serial, 16) for item in entries if item.authority == own
-            ]
+            told = [int(entry.serial, 16) for entry in entries if _is_told(entry, desk)]
             with ledger.transaction():
                 for entry in entries:
                     ledger.append(entry)
-                press.publish(responder, revoked=serials)
-        crls = tuple(ledger.published.crls())
-    return Withdrawn(revoked=entries, before=before, crls=crls)
+                press.publish(responder, revoked=told)
+        return _withdrawn(desk, entries, before)
 
 
 def preview(
@@ -134,8 +135,7 @@ def preview(
         desk = open_desk(layout, ledger, now, run_id)
         found, before = _aim(desk, target)
         entries = tuple(_revocation(entry, reason, desk) for entry in found)
-        crls = tuple(ledger.published.crls())
-    return Withdrawn(revoked=entries, before=before, crls=crls)
+        return _withdrawn(desk, entries, before)
 
 
 def publish(
@@ -232,10 +232,23 @@ def _revocation(issued: Entry, reason: Reason, desk: Desk) -> Entry:
     )
 
 
-def _told(entries: Sequence[Entry], desk: Desk) -> list[int]:
-    """Return the serials that the present issuing key can list as revoked."""
-    own = authority_of(desk.issuing)
-    return [int(entry.serial, 16) for entry in entries if entry.authority == own]
+def _withdrawn(
+    desk: Desk, entries: tuple[Entry, ...], before: tuple[Entry, ...]
+) -> Withdrawn:
+    return Withdrawn(
+        revoked=entries,
+        before=before,
+        untold=tuple(entry for entry in entries if not _is_told(entry, desk)),
+        crls=tuple(desk.ledger.published.crls()),
+    )
+
+
+def _is_told(entry: Entry, desk: Desk) -> bool:
+    """Return whether the present issuing key can list the certificate as revoked.
+
+    It cannot if an earlier key signed it: each has lists of its own.
+    """
+    return entry.authority == authority_of(desk.issuing)
 
 
 def _series(desk: Desk, by: str) -> Series:

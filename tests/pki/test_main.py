@@ -164,6 +164,7 @@ def test_from_a_certificate_to_its_revocation(ca: Ca) -> None:
     assert (revoked["identity"], revoked["reason"]) == (ORDERS, "keyCompromise")
     scopes = {crl["scope"] for crl in done["crls"]}
     assert scopes == {"full", "delta"}
+    assert done["untold"] == []
 
     again = pki(*revoke).answer
     assert not again["changed"]

@@ -18,6 +18,7 @@ from pki.published import Crl, read_published
 from pki.signing import ClockBehindError
 from tests.pki.builders import (
     ADDRESSES,
+    ISSUING_PASSPHRASE,
     ROOT_PASSPHRASE,
     Ca,
     csr,
@@ -247,11 +248,32 @@ def test_certificate_of_the_first_release_is_revoked(telling: Ca) -> None:
         telling.layout,
         withdrawal.Target(identity=ORDERS),
         reason=Reason.KEY_COMPROMISE,
-        passphrase=lambda: b"issuing passphrase of the tests",
+        passphrase=lambda: ISSUING_PASSPHRASE,
         run_id="run",
     )
     assert done.revoked[0].authority == authority_of(telling.certificate("issuing"))
     assert serials(telling.crl()) == {certificate.serial_number}
+
+
+def test_certificate_of_an_earlier_issuing_key_is_said_to_be_untold(
+    telling: Ca,
+) -> None:
+    """It is recorded, and the present key cannot list it; the newer one is listed."""
+    old = telling.one()
+    with open_ledger(telling.layout.ledger) as ledger:
+        ledger._connection.execute("DROP TRIGGER entry_is_never_changed")
+        ledger._connection.execute("UPDATE entry SET authority = 'aa'")
+    new = telling.one()
+    done = withdrawal.revoke(
+        telling.layout,
+        withdrawal.Target(identity=ORDERS),
+        reason=Reason.KEY_COMPROMISE,
+        passphrase=lambda: ISSUING_PASSPHRASE,
+        run_id="run",
+    )
+    assert [int(entry.serial, 16) for entry in done.untold] == [old.serial_number]
+    assert len(done.revoked) == 2
+    assert serials(telling.crl()) == {new.serial_number}
 
 
 def test_publishing_makes_what_is_due(telling: Ca) -> None:
