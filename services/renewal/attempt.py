@@ -19,7 +19,12 @@ from services import log
 from services.config import ProcessConfig, RenewalConfig
 from services.renewal.answer import verify_answer
 from services.renewal.directory import Directory
-from services.renewal.errors import NotServedError, OvertakenError, StorageError
+from services.renewal.errors import (
+    NotServedError,
+    OvertakenError,
+    StorageError,
+    UsedKeyError,
+)
 from services.renewal.exchange import Answered, ask, request_for
 from services.renewal.live import presented
 from services.wire.generation import Generation, GenerationError
@@ -62,6 +67,9 @@ def renew(place: Place, present: Generation) -> Generation:
         )
         made = directory.install(key, chain, pem, over=present.directory)
         renewed = _served(place, present, Generation.load(made, present.spiffe_id))
+    except UsedKeyError:
+        directory.drop_pending()
+        raise
     except (OSError, PkiError, GenerationError) as error:
         raise StorageError(f"{type(error).__name__}: {error}") from error
     log.event(

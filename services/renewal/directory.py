@@ -1,12 +1,13 @@
 """The files of one identity, laid out as the roll-out does (`module_utils/identity`).
 
-    identity/pending/{key.pem,request.pem}   from the request to the installation
+    identity/renewal/{key.pem,request.pem}   from the request to the installation
     identity/generations/<serial>/{key.pem,certificate.pem,bundle.pem}
     identity/current -> generations/<serial>
 
-Key and request are where a play would put them, and either takes up what the other has
-left: then both ask for the same key, and get the same certificate. A key is moved and
-never copied; after a power cut there is a whole generation or none.
+What waits is not in `pending`, where a play keeps its own: a play clears that when it
+finds nothing to do, and a key whose certificate was issued, and is lost, cannot be
+renewed from the one before it. A key is moved and never copied; after a power cut there
+is a whole generation or none.
 """
 
 import shutil
@@ -40,7 +41,7 @@ class Directory:
     @property
     def pending(self) -> Path:
         """What waits for the CA's answer."""
-        return self.current.parent / "pending"
+        return self.current.parent / "renewal"
 
     @property
     def generations(self) -> Path:
@@ -66,6 +67,10 @@ class Directory:
         write_atomically(path, _pem(key))
         return key
 
+    def drop_pending(self) -> None:
+        """Delete a key that will not be certified any more."""
+        shutil.rmtree(self.pending, ignore_errors=True)
+
     def write_request(self, request: x509.CertificateSigningRequest) -> None:
         """Write the request beside its key."""
         write_atomically(self.pending / REQUEST, request.public_bytes(Encoding.PEM))
@@ -81,7 +86,7 @@ class Directory:
         """Make the chain the current generation, and return its directory.
 
         Args:
-            key: the one that waits; written again if somebody has cleared it away.
+            key: the one that waits; written again if it is gone.
             chain: what to present, leaf first.
             bundle: the roots to trust, in PEM.
             over: the generation that it follows.

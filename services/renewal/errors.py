@@ -28,6 +28,13 @@ class RefusedError(RenewalError):
     """The CA refuses; asking again will not help before a roll-out has."""
 
 
+class UsedKeyError(RenewalError):
+    """The key that waited has a certificate already, which was followed by another.
+
+    It is dropped: the next try brings a new one.
+    """
+
+
 class UnreadableAnswerError(RenewalError):
     """The CA's answer is not what EST says."""
 

@@ -23,6 +23,7 @@ from services.renewal.errors import (
     AuthorityBusyError,
     RefusedError,
     UnreadableAnswerError,
+    UsedKeyError,
 )
 from services.wire.generation import Generation
 from services.wire.tls import client_context
@@ -30,6 +31,7 @@ from services.wire.tls import client_context
 _LONGEST = 64 * 1024  # bytes of an answer
 _LATER = (429, 503)
 _LONGEST_PAUSE = 3600  # seconds that the CA may ask for
+_USED_KEY = "used_key:"  # `services.enrolment.errors`
 _SAID = 200  # characters of a refusal, for the log
 
 
@@ -64,7 +66,7 @@ def ask(
     Raises:
         AuthorityAwayError: there is no answer.
         AuthorityBusyError: it asks to come back later.
-        RefusedError: it refuses.
+        RefusedError, UsedKeyError: it refuses.
         UnreadableAnswerError: the answer is not what it should be.
     """
     base = config.url.rstrip("/")
@@ -95,7 +97,8 @@ def _certificates(answer: httpx.Response) -> list[x509.Certificate]:
         )
     if answer.status_code != httpx.codes.OK:
         said = answer.text[:_SAID].strip()
-        raise RefusedError(f"the CA answered {answer.status_code}: {said}")
+        kind = UsedKeyError if said.startswith(_USED_KEY) else RefusedError
+        raise kind(f"the CA answered {answer.status_code}: {said}")
     if len(answer.content) > _LONGEST:
         raise UnreadableAnswerError(f"an answer of {len(answer.content)} bytes")
     try:

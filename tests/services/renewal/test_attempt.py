@@ -22,7 +22,9 @@ from services.renewal.errors import (
     RenewalError,
     StorageError,
     UnreadableAnswerError,
+    UsedKeyError,
 )
+from services.renewal.exchange import ask, request_for
 from services.renewal.live import presented
 from tests.services.authority import Authority, enrolment
 from tests.services.logged import lines, listen
@@ -90,10 +92,18 @@ def test_a_ca_that_is_away_changes_nothing(host: Host) -> None:
     with pytest.raises(AuthorityAwayError):
         renew(place, before)
     assert unchanged(host, before)
-    assert host.names() == {"current", "generations", "pending"}
+    assert host.names() == {"current", "generations", "renewal"}
     key = host.directory.pending_key()
     renewed = renew(host.place, before)
     assert renewed.certificate.public_key() == key.public_key()
+
+
+def test_an_answer_that_was_never_installed_is_had_again(host: Host) -> None:
+    """A process that died in between asks with the key that waits: the same serial."""
+    before = host.instance.generation
+    request = request_for(host.directory.pending_key(), before.certificate)
+    lost = ask(request, before, host.place.renewal).certificate
+    assert renew(host.place, before).serial == lost.serial_number
 
 
 def test_another_service_is_not_the_ca(host: Host) -> None:
@@ -224,3 +234,19 @@ def test_more_than_one_certificate_is_refused(
     ):
         renew(replaced(host.place, url=f"{running.url}/est"), before)
     assert unchanged(host, before)
+
+
+def test_a_play_that_issued_last_and_installed_last(
+    host: Host, house: Authority
+) -> None:
+    """The key that waits is of no use any more; the try after the next has another."""
+    orders, place = host.instance, host.place
+    before = orders.generation
+    request = request_for(host.directory.pending_key(), before.certificate)
+    ask(request, before, place.renewal)
+    orders.turn(orders.write(house.issue("orders")))
+    played = orders.generation
+    with pytest.raises(UsedKeyError):
+        renew(place, played)
+    assert orders.generation == played
+    assert renew(place, played).serial not in {before.serial, played.serial}

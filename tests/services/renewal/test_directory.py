@@ -72,7 +72,7 @@ def test_half_a_key_is_worth_nothing(orders: Instance, left: bytes) -> None:
     assert load_pem_private_key(pem, None).public_key() == made.public_key()
 
 
-def test_a_key_that_a_play_cleared_away_is_written_again(orders: Instance) -> None:
+def test_a_key_that_was_cleared_away_is_written_again(orders: Instance) -> None:
     """It is in memory, and the certificate for it is there."""
     directory, over = Directory(orders.current), orders.generation.directory
     key = directory.pending_key()

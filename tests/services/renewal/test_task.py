@@ -81,9 +81,9 @@ def test_nothing_happens_before_its_moment(mesh: Mesh, tmp_path: Path) -> None:
     watch = watched(orders, tmp_path)
     watch.clock.moment = due(orders.generation.certificate) - timedelta(seconds=1)
     watch.look()
-    assert not (orders.home / "pending").exists()
+    assert not (orders.home / "renewal").exists()
     watch.look(seconds=1)
-    assert (orders.home / "pending" / "request.pem").exists()
+    assert (orders.home / "renewal" / "request.pem").exists()
 
 
 def test_what_is_due_is_renewed_and_counted(
@@ -167,7 +167,7 @@ def test_an_end_that_has_passed_needs_a_play(
     watch.look(seconds=60)
     assert causes(caplog) == [("error", "ExpiredError")] * 2
     assert "run the roll-out" in lines(caplog)[0]["reason"]
-    assert not (orders.home / "pending").exists()
+    assert not (orders.home / "renewal").exists()
 
 
 def test_a_refusal_is_an_alarm(
