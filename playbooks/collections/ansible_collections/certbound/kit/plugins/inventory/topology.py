@@ -99,6 +99,7 @@ from ansible_collections.certbound.kit.plugins.plugin_utils.topology.meaning imp
     read_meaning,
 )
 from ansible_collections.certbound.kit.plugins.plugin_utils.topology.model import (
+    ENROLMENT,
     TOKEN_SERVICE,
     Topology,
 )
@@ -196,7 +197,7 @@ class InventoryModule(BaseInventoryPlugin):
         for name, value in common.items():
             self.inventory.set_variable("certbound", name, value)
         named = [*topology.workloads, *topology.proxies]
-        for group in (_AUTHORITY, _WORKLOADS, TOKEN_SERVICE, *named):
+        for group in (_AUTHORITY, _WORKLOADS, TOKEN_SERVICE, ENROLMENT, *named):
             self.inventory.add_group(group_of(group))
             self.inventory.add_child("certbound", group_of(group))
 

@@ -107,7 +107,6 @@ def units_of(process: dict[str, Any], release: str) -> dict[str, str]:
     document, address = process["document"], process["address"]
     if ":" in address:
         address = f"[{address}]"
-    state = document.get("state")
     unit = unit_of(process)
     texts = {
         f"{unit}.socket": _SOCKET.format(
@@ -120,10 +119,18 @@ def units_of(process: dict[str, Any], release: str) -> dict[str, str]:
             python=os.path.join(release, "bin", "python"),
             config=process["config"],
             owner=process["owner"],
-            writable=f"ReadWritePaths={state}\n" if state else "",
+            writable="".join(f"ReadWritePaths={path}\n" for path in _own(document)),
         ),
     }
     return {name: MARK + text for name, text in texts.items()}
+
+
+def _own(document: dict[str, Any]) -> list[str]:
+    """Return the directories that a process writes to."""
+    own = [document[name] for name in ("state", "ca") if document.get(name)]
+    if "renewal" in document:
+        own.append(os.path.dirname(document["identity"]))
+    return own
 
 
 def present_units() -> dict[str, str]:

@@ -175,6 +175,8 @@ def forget_instance(root: str, name: str, texts: dict[str, str]) -> None:
     """Remove the user and the directory of a process: its key ends here."""
     text = texts.get(f"certbound-{name}.service", "")
     users = [line[5:] for line in text.splitlines() if line.startswith("User=")]
+    # The CA outlives its front, and is of the same user.
+    users = [user for user in users if user != "certbound-ca"]
     shutil.rmtree(os.path.join(root, "services", name), ignore_errors=True)
     for user in users:
         subprocess.run(

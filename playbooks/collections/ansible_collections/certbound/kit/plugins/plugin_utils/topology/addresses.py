@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .model import TOKEN_SERVICE, Gateway, Service, Topology
+from .model import ENROLMENT, TOKEN_SERVICE, Gateway, Service, Topology
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +17,8 @@ def port_of(topology: Topology, name: str) -> int:
     """Return the port that `name` listens on, on each of its hosts."""
     if name == TOKEN_SERVICE:
         return topology.token_port
+    if name == ENROLMENT and topology.ca_port is not None:
+        return topology.ca_port
     if name in topology.proxies:
         return topology.proxies[name].port
     return topology.workloads[name].port
@@ -54,6 +56,18 @@ def origins(topology: Topology, name: str, host: str) -> list[str]:
         for dns in topology.dns_names(one, where)
     ]
     return list(dict.fromkeys(roots))
+
+
+def renewal(topology: Topology) -> Mapping[str, Any]:
+    """Return where a process renews its certificate, as a member; or nothing."""
+    if topology.ca_port is None:
+        return {}
+    root = f"https://{topology.hosts[topology.ca_host].dns}:{topology.ca_port}"
+    front = {
+        "url": f"{root}/.well-known/est",
+        "spiffe_id": topology.spiffe_id(ENROLMENT),
+    }
+    return {"renewal": front}
 
 
 def token_service(topology: Topology) -> Mapping[str, Any]:

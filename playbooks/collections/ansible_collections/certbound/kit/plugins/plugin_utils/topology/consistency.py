@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from .model import TOKEN_SERVICE, Gateway, Proxy, Service, Topology, in_words
+from .model import ENROLMENT, TOKEN_SERVICE, Gateway, Proxy, Service, Topology, in_words
 from .parts import check_parts
 from .permissions import LONGEST_TOKEN, check_permissions
 from .profile import check_profile
@@ -51,7 +51,10 @@ def check_names(document: Document) -> None:
             ("token_service", "trust_bundles", data["trust_domain"]),
             "is our own, whose roots every identity has; expected others",
         )
-    owners = {TOKEN_SERVICE: "the token service's own"}
+    owners = {
+        TOKEN_SERVICE: "the token service's own",
+        ENROLMENT: "the CA's front's own",
+    }
     for part, kind in _KINDS.items():
         for name in data.get(part, {}):
             if name in owners:
@@ -91,7 +94,10 @@ def check(document: Document, topology: Topology) -> None:
 def _check_host_names(document: Document, topology: Topology) -> None:
     """Refuse a host with another's name: its certificates could stand in for it."""
     token_service = f"{TOKEN_SERVICE}.{topology.dns_domain}"
-    owners = {token_service: f"service {TOKEN_SERVICE}"}
+    owners = {
+        token_service: f"service {TOKEN_SERVICE}",
+        f"{ENROLMENT}.{topology.dns_domain}": "the CA's front",
+    }
     for (part, name), _ in _named(topology):
         owners[f"{name}.{topology.dns_domain}"] = f"{_KINDS[part]} {name}"
     for name, host in topology.hosts.items():
@@ -122,7 +128,9 @@ def _check_issuer(document: Document, topology: Topology) -> None:
 
 def _check_ports(document: Document, topology: Topology) -> None:
     taken: dict[tuple[str, int], str] = {}
+    front = [] if topology.ca_port is None else [topology.ca_port]
     for key, hosts, port in [
+        *((("ca",), (topology.ca_host,), port) for port in front),
         (("token_service",), topology.token_hosts, topology.token_port),
         *((key, own.hosts, own.port) for key, own in _named(topology)),
     ]:

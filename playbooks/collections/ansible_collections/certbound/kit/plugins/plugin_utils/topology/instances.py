@@ -8,21 +8,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from .model import TOKEN_SERVICE, Topology, seconds
-from .places import Places, user_of
+from .model import ENROLMENT, TOKEN_SERVICE, Topology, seconds
+from .places import CA, Places, account_of, user_of
 
 Json = dict[str, Any]
 
 
 def accounts(topology: Topology, host: str, places: Places) -> list[Json]:
     """Return the users that `host` must have, each with its directory."""
-    wanted = {name: places.instance(name) for name in identities_on(topology, host)}
+    names = identities_on(topology, host)
+    wanted = [(account_of(name), places.instance(name)) for name in names]
     if host == topology.ca_host:
-        wanted["ca"] = places.root / "ca"
-    return [
-        {"name": user_of(name), "directory": str(directory)}
-        for name, directory in wanted.items()
-    ]
+        wanted.insert(0, (user_of(CA), places.authority))
+    return [{"name": user, "directory": str(where)} for user, where in wanted]
 
 
 def identities_on(topology: Topology, host: str) -> list[str]:
@@ -34,6 +32,8 @@ def identities_on(topology: Topology, host: str) -> list[str]:
 def instances_on(topology: Topology, host: str) -> list[str]:
     """Return what we run on `host` by name, the token service first."""
     names = [TOKEN_SERVICE] if host in topology.token_hosts else []
+    if topology.ca_port is not None and host == topology.ca_host:
+        names.append(ENROLMENT)
     return names + [w.name for w in topology.workloads.values() if host in w.hosts]
 
 

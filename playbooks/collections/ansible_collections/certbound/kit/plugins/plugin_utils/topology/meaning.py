@@ -80,6 +80,7 @@ def _topology(data: dict[str, Any]) -> Topology:
         lifetimes=lifetimes,
         hosts=hosts,
         ca_host=data["ca"]["host"],
+        ca_port=data["ca"].get("port"),
         token_hosts=tuple(token_service["hosts"]),
         token_port=token_service["port"],
         token_store=_store(token_service),

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
 TOKEN_SERVICE = "token-service"  # noqa: S105 -- a name, no password
+ENROLMENT = "enrolment"  # the CA's front
 
 Calls = Mapping[str, tuple[str, ...]]  # callee's name -> scopes
 
@@ -34,8 +35,8 @@ def in_words(length: timedelta) -> str:
 
 
 def spiffe_id(trust_domain: str, name: str) -> str:
-    """Return the SPIFFE ID of a workload or of the token service."""
-    path = name if name == TOKEN_SERVICE else f"service/{name}"
+    """Return the SPIFFE ID of a workload, the token service or the CA's front."""
+    path = name if name in {TOKEN_SERVICE, ENROLMENT} else f"service/{name}"
     return f"spiffe://{trust_domain}/{path}"
 
 
@@ -195,6 +196,7 @@ class Topology:
     lifetimes: Lifetimes
     hosts: Mapping[str, Host]
     ca_host: str
+    ca_port: int | None  # of the CA's front; None: roll-outs alone renew
     token_hosts: tuple[str, ...]
     token_port: int
     issuer: str

@@ -9,9 +9,12 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .model import ENROLMENT
+
 if TYPE_CHECKING:
     from pathlib import PurePosixPath
 
+CA = "ca"
 _LONGEST_USER = 31
 
 
@@ -28,7 +31,12 @@ class Places:
 
     def owner(self, name: str) -> str | None:
         """Return the user that the instances of `name` belong to."""
-        return user_of(name) if self.own_users else None
+        return account_of(name) if self.own_users else None
+
+    @property
+    def authority(self) -> PurePosixPath:
+        """Return the directory of the CA on its host."""
+        return self.root / "ca"
 
     def instance(self, name: str) -> PurePosixPath:
         """Return the directory of one instance on its host."""
@@ -48,6 +56,11 @@ class Places:
             return str(path.relative_to(self.project))
         except ValueError:
             return str(path)
+
+
+def account_of(name: str) -> str:
+    """Return the user that `name` runs as: the CA's front is the CA's."""
+    return user_of(CA if name == ENROLMENT else name)
 
 
 def user_of(name: str) -> str:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .addresses import origins, port_of, token_service, url_of
+from .addresses import origins, port_of, renewal, token_service, url_of
 from .hops import hops
 from .instances import instance_id, instances_on
-from .model import TOKEN_SERVICE, Gateway, Service, Store, Topology
+from .model import ENROLMENT, TOKEN_SERVICE, Gateway, Service, Store, Topology
 from .registrations import token_clients
 
 if TYPE_CHECKING:
@@ -50,7 +50,10 @@ def process_document(topology: Topology, name: str, host: str, places: Places) -
         "monitors": list(topology.monitors),
         "state": str(places.state(name)),
         "trusted_hops": hops(topology, name),
+        **renewal(topology),
     }
+    if name == ENROLMENT:
+        return common | _of_front(places)
     if name == TOKEN_SERVICE:
         common |= _store(topology.token_store)
         return common | _of_token_service(topology, host)
@@ -58,6 +61,14 @@ def process_document(topology: Topology, name: str, host: str, places: Places) -
     if name in topology.gateways:
         return common | _of_gateway(topology, topology.gateways[name], host)
     return common | _of_service(topology, topology.services[name], host)
+
+
+def _of_front(places: Places) -> Json:
+    return {
+        "kind": "enrolment",
+        "ca": str(places.authority),
+        "issuing_passphrase": str(places.instance(ENROLMENT) / "issuing-passphrase"),
+    }
 
 
 def _store(store: Store | None) -> Json:
