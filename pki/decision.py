@@ -13,6 +13,7 @@ from enum import StrEnum
 from cryptography import x509
 
 from pki import profiles
+from pki.entry import Event
 from pki.errors import PkiError
 from pki.identity import names_of
 from pki.ledger import Ledger
@@ -44,6 +45,12 @@ class RevokedKeyError(PkiError):
     """A certificate for the key was revoked."""
 
     code = "revoked_key"
+
+
+class RevokedIssuerError(PkiError):
+    """The issuing CA's own certificate was revoked."""
+
+    code = "issuer_revoked"
 
 
 class Verdict(StrEnum):
@@ -107,7 +114,7 @@ class Desk:
     def decide(self, request: Request, holders: dict[str, str]) -> Order | Answer:
         """Return the order or the earlier certificate for one request, or raise.
 
-        1. The policy names the identity.
+        1. The policy names the identity, and the issuing CA is not revoked.
         2. The request passes `verify_request`.
         3. Nobody else was certified with its key, and no certificate for it revoked.
         4. A certificate for the same key and names with half its life left is given
@@ -117,6 +124,7 @@ class Desk:
         entitlement = self.policy.identities.get(request.identity)  # 1
         if entitlement is None:
             raise UnknownIdentityError(f"the policy names no {request.identity!r}")
+        self._check_issuer()
         verified = verify_request(  # 2
             request.csr, names=entitlement.names, authority_keys=self.authority_keys
         )
@@ -171,6 +179,12 @@ class Desk:
             and ends - self.now >= (ends - begins) / 2
         )
         return certificate if reusable else None
+
+    def _check_issuer(self) -> None:
+        issuer = self.issuing.issuer.rfc4514_string()
+        serial = f"{self.issuing.serial_number:x}"
+        if self.ledger.find(Event.REVOKED, issuer=issuer, serial=serial):
+            raise RevokedIssuerError("the issuing CA is revoked: it needs another one")
 
     def _pointers(self, certificate: x509.Certificate) -> Pointers | None:
         if self.policy.addresses is None:

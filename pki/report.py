@@ -20,7 +20,8 @@ if TYPE_CHECKING:  # reading the ledger must not load what signs
     from pki.inspection import State
     from pki.ledger import VerifiedLedger
     from pki.published import Crl, Head
-    from pki.withdrawal import Publication, Withdrawn
+    from pki.upkeep import Publication
+    from pki.withdrawal import Withdrawn
 
 _CHANGING = {"issued", "would_issue"}
 

@@ -1,5 +1,6 @@
 """The verbs `python -m pki revoke` and `crl`: take back, and tell of it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -37,6 +38,13 @@ def _serial(
         raise click.BadParameter(f"{value!r} is no serial in hex") from error
 
 
+def _root_reader(descriptor: int | None) -> Callable[[], bytes] | None:
+    """Return what reads the root's passphrase; the terminal is not asked for it."""
+    from pki import passphrase
+
+    return None if descriptor is None else passphrase.reader("root", descriptor)
+
+
 @click.command(epilog=_REVOKE_EXAMPLES)
 @directory_option
 @click.option("--identity", help="Revoke every certificate of it that has not ended.")
@@ -50,6 +58,12 @@ def _serial(
 @check_option
 @run_id_option
 @passphrase_option("issuing")
+@click.option(
+    "--root-passphrase-fd",
+    type=click.IntRange(min=3),
+    metavar="N",
+    help="For the serial of an issuing CA, which the root revokes.",
+)
 @answers_in_json
 def revoke(  # noqa: PLR0913 - one an option
     directory: Path,
@@ -60,6 +74,7 @@ def revoke(  # noqa: PLR0913 - one an option
     check: bool,
     run_id: str,
     issuing_passphrase_fd: int | None,
+    root_passphrase_fd: int | None,
 ) -> dict[str, object]:
     """Revoke certificates, and publish the lists and answers that say so.
 
@@ -86,6 +101,7 @@ def revoke(  # noqa: PLR0913 - one an option
             target,
             reason=Reason(reason),
             passphrase=passphrase.reader("issuing", issuing_passphrase_fd),
+            root_passphrase=_root_reader(root_passphrase_fd),
             run_id=run_id,
         )
     return report.withdrawn(withdrawn)
@@ -116,21 +132,16 @@ def crl(
     Due is what is missing or half through its life. The passphrase is read only if
     something is.
     """
-    from pki import clock, passphrase, report, withdrawal
+    from pki import clock, passphrase, report, upkeep
     from pki.layout import Layout
 
     if check:
-        published = withdrawal.show(
-            Layout(directory), run_id=run_id, now=clock.utc_now()
-        )
+        published = upkeep.show(Layout(directory), run_id=run_id, now=clock.utc_now())
     else:
-        root = root_passphrase_fd is not None
-        published = withdrawal.publish(
+        published = upkeep.publish(
             Layout(directory),
             passphrase=passphrase.reader("issuing", issuing_passphrase_fd),
-            root_passphrase=passphrase.reader("root", root_passphrase_fd)
-            if root
-            else None,
+            root_passphrase=_root_reader(root_passphrase_fd),
             run_id=run_id,
         )
     return report.publication(published)

@@ -1,6 +1,6 @@
-"""Take certificates back, and publish what is told of it.
+"""Take certificates back.
 
-`python -m pki revoke` and `crl` come here. A revocation is one transaction: the entry
+`python -m pki revoke` comes here. A revocation is one transaction: the entry
 in the ledger, the lists, the OCSP answers. Asking again changes nothing. An identity's
 certificates are revoked all, also those that a newer one has superseded: each of them
 still works for whoever has its key.
@@ -17,18 +17,17 @@ from datetime import datetime
 from cryptography import x509
 
 from pki import clock
-from pki.authority import open_desk, open_key, open_press, read_certificate
-from pki.crl_series import Series, publish_lists
+from pki.authority import open_desk, open_key, open_press
+from pki.crl_series import publish_lists
 from pki.decision import Desk
 from pki.entry import Entry, Event, Reason
 from pki.errors import PkiError
 from pki.layout import Layout
-from pki.ledger import Ledger, open_ledger
+from pki.ledger import open_ledger
 from pki.pointers import authority_of, signer_of
-from pki.publication import answers_due
 from pki.published import Crl
-from pki.responder import read_responder
 from pki.storage import exclusive
+from pki.upkeep import series_of
 
 
 class WithdrawalError(PkiError):
@@ -44,7 +43,7 @@ class UnknownCertificateError(WithdrawalError):
 
 
 class AuthorityCertificateError(WithdrawalError):
-    """It is the certificate of a CA: only the one above could revoke it."""
+    """It is the certificate of a CA: only the root revokes it, and nobody the root."""
 
     code = "authority_certificate"
 
@@ -71,33 +70,20 @@ class Withdrawn:
     crls: tuple[Crl, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Publication:
-    """What was made, or is due, of lists and answers; and the lists there are."""
-
-    lists: tuple[tuple[str, str], ...]  # root or issuing, and a scope
-    answers: int
-    responder: bool
-    crls: tuple[Crl, ...]
-
-    @property
-    def changed(self) -> bool:
-        """Whether there is anything."""
-        return bool(self.lists or self.answers or self.responder)
-
-
 def revoke(  # noqa: PLR0913 - each is told apart by its name
     layout: Layout,
     target: Target,
     *,
     reason: Reason,
     passphrase: Callable[[], bytes],
+    root_passphrase: Callable[[], bytes] | None = None,
     run_id: str,
     now: Callable[[], datetime] = clock.utc_now,
 ) -> Withdrawn:
     """Revoke what `target` names and what has not ended, in one transaction.
 
-    The passphrase is asked for only if there is something to revoke.
+    The certificate of an issuing CA takes its serial and the root's passphrase. A
+    passphrase is asked for only if there is something to revoke.
 
     Raises:
         NoAuthorityError: there is no CA in the directory.
@@ -110,7 +96,9 @@ def revoke(  # noqa: PLR0913 - each is told apart by its name
         desk = open_desk(layout, ledger, now(), run_id)
         found, before = _aim(desk, target)
         entries = tuple(_revocation(entry, reason, desk) for entry in found)
-        if entries:
+        if entries and _is_of_root(entries[0], desk):
+            _revoke_authority(layout, desk, entries, root_passphrase)
+        elif entries:
             press = open_press(layout, desk, passphrase)
             responder = press.prepare()
             told = [int(entry.serial, 16) for entry in entries if _is_told(entry, desk)]
@@ -138,51 +126,6 @@ def preview(
         return _withdrawn(desk, entries, before)
 
 
-def publish(
-    layout: Layout,
-    *,
-    passphrase: Callable[[], bytes],
-    root_passphrase: Callable[[], bytes] | None = None,
-    run_id: str,
-    now: Callable[[], datetime] = clock.utc_now,
-) -> Publication:
-    """Make what is due of lists and answers; of the root's only with its passphrase.
-
-    The issuing key's passphrase is asked for only if something is due.
-
-    Raises:
-        NoAuthorityError: there is no CA in the directory.
-        ClockBehindError: the clock is behind the newest entry of the ledger.
-        SealedKeyError, WrongIssuingKeyError: a key cannot be used.
-    """
-    layout.check_complete()
-    with exclusive(layout.lock), open_ledger(layout.ledger) as ledger:
-        desk = open_desk(layout, ledger, now(), run_id)
-        due = _due(layout, desk, root=root_passphrase is not None)
-        authorities = {by for by, _ in due.lists}
-        if due.responder or due.answers or "issuing" in authorities:
-            _print(layout, desk, passphrase)
-        if root_passphrase and "root" in authorities:
-            series, root = _series(desk, "root"), read_certificate(layout, "root")
-            key = open_key(layout, "root", root, root_passphrase)
-            with ledger.transaction():
-                publish_lists(ledger, series, key)
-        return replace(due, crls=tuple(ledger.published.crls()))
-
-
-def show(layout: Layout, *, run_id: str, now: datetime) -> Publication:
-    """Return what is due, the root's list included, and what there is.
-
-    Raises:
-        NoAuthorityError: there is no CA in the directory.
-        ClockBehindError: the clock is behind the newest entry of the ledger.
-    """
-    layout.check_complete()
-    with open_ledger(layout.ledger) as ledger:
-        desk = open_desk(layout, ledger, now, run_id)
-        return _due(layout, desk, root=True)
-
-
 def _aim(desk: Desk, target: Target) -> tuple[list[Entry], tuple[Entry, ...]]:
     """Return the certificates to revoke, and the entries of those that were before."""
     issued = _issued(desk, target)
@@ -201,19 +144,19 @@ def _aim(desk: Desk, target: Target) -> tuple[list[Entry], tuple[Entry, ...]]:
 def _issued(desk: Desk, target: Target) -> Sequence[Entry]:
     if target.identity is not None:
         if target.identity in {"root", "issuing"}:
-            raise AuthorityCertificateError(f"{target.identity} is a CA of its own")
+            raise AuthorityCertificateError(f"{target.identity}: name it by its serial")
         if desk.ledger.newest_issued(target.identity) is None:
             raise UnknownCertificateError(f"{target.identity!r} had no certificate")
         return desk.ledger.issued(after=desk.now, identity=target.identity)
     text = f"{target.serial or 0:x}"
-    by_root = desk.root.subject.rfc4514_string()
-    if desk.ledger.find(Event.ISSUED, issuer=by_root, serial=text):
-        raise AuthorityCertificateError(f"{text} is the certificate of a CA")
-    issuer = desk.issuing.subject.rfc4514_string()
-    entry = desk.ledger.find(Event.ISSUED, issuer=issuer, serial=text)
-    if entry is None:
-        raise UnknownCertificateError(f"no certificate with serial {text} was issued")
-    return [entry]
+    for issuer in (desk.issuing, desk.root):
+        name = issuer.subject.rfc4514_string()
+        entry = desk.ledger.find(Event.ISSUED, issuer=name, serial=text)
+        if entry and entry.identity == "root":
+            raise AuthorityCertificateError(f"{text} is the root: nobody revokes it")
+        if entry:
+            return [entry]
+    raise UnknownCertificateError(f"no certificate with serial {text} was issued")
 
 
 def _revocation(issued: Entry, reason: Reason, desk: Desk) -> Entry:
@@ -232,6 +175,28 @@ def _revocation(issued: Entry, reason: Reason, desk: Desk) -> Entry:
     )
 
 
+def _is_of_root(entry: Entry, desk: Desk) -> bool:
+    return entry.issuer == desk.root.subject.rfc4514_string()
+
+
+def _revoke_authority(
+    layout: Layout,
+    desk: Desk,
+    entries: Sequence[Entry],
+    passphrase: Callable[[], bytes] | None,
+) -> None:
+    if passphrase is None:
+        raise AuthorityCertificateError(
+            "to revoke an issuing CA takes the root's key: --root-passphrase-fd"
+        )
+    key = open_key(layout, "root", desk.root, passphrase)
+    with desk.ledger.transaction():
+        for entry in entries:
+            desk.ledger.append(entry)
+        touched = [int(entry.serial, 16) for entry in entries]
+        publish_lists(desk.ledger, series_of(desk, "root"), key, touched=touched)
+
+
 def _withdrawn(
     desk: Desk, entries: tuple[Entry, ...], before: tuple[Entry, ...]
 ) -> Withdrawn:
@@ -248,41 +213,5 @@ def _is_told(entry: Entry, desk: Desk) -> bool:
 
     It cannot if an earlier key signed it: each has lists of its own.
     """
-    return entry.authority == authority_of(desk.issuing)
-
-
-def _series(desk: Desk, by: str) -> Series:
-    return Series(
-        published=desk.ledger.published,
-        issuer=desk.root if by == "root" else desk.issuing,
-        now=desk.now,
-        addresses=None if by == "root" else desk.policy.addresses,
-        by=by,
-    )
-
-
-def _due(layout: Layout, desk: Desk, *, root: bool) -> Publication:
-    authorities = ("issuing", "root") if root else ("issuing",)
-    lists = [(by, scope) for by in authorities for scope in _series(desk, by).due()]
-    answers, responder_due = 0, False
-    if desk.policy.addresses and desk.now < desk.issuing.not_valid_after_utc:
-        own = authority_of(desk.issuing)
-        responder = read_responder(layout.responder(own))
-        responder_due = responder is None or responder.is_due(own, desk.now)
-        answers = len(answers_due(desk.ledger, desk.issuing, desk.now))
-    return Publication(
-        lists=tuple(lists),
-        answers=answers,
-        responder=responder_due,
-        crls=tuple(desk.ledger.published.crls()),
-    )
-
-
-def _print(layout: Layout, desk: Desk, passphrase: Callable[[], bytes]) -> None:
-    press = open_press(layout, desk, passphrase)
-    responder = press.prepare()
-    ledger: Ledger = desk.ledger
-    due = answers_due(ledger, desk.issuing, desk.now) if responder else []
-    with ledger.transaction():
-        press.publish(responder, issued=due)
-        ledger.published.drop_answers(ended=desk.now)
+    issuer = desk.root if _is_of_root(entry, desk) else desk.issuing
+    return entry.authority == authority_of(issuer)

@@ -38,6 +38,7 @@ FLOORS = [
     {"pki.inspection", "pki.publication", "pki.witness"},
     {"pki.decision", "pki.founding"},
     {"pki.authority"},
+    {"pki.upkeep"},
     {"pki.withdrawal"},
     {"pki.report", "pki.command"},
     {"pki.ledger_command", "pki.revocation_command"},

@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from pki import clock, founding, inspection, profiles, withdrawal
+from pki import clock, founding, inspection, profiles, upkeep, withdrawal
 from pki.authority import Batch, issue
 from pki.decision import Request
 from pki.entry import Reason
@@ -153,6 +153,7 @@ class Ca:
         serial: int | None = None,
         reason: Reason = Reason.KEY_COMPROMISE,
         now: Callable[[], datetime] = clock.utc_now,
+        root_passphrase: bytes | None = None,
     ) -> withdrawal.Withdrawn:
         """Revoke an identity's certificates, or the one with a serial."""
         return withdrawal.revoke(
@@ -160,6 +161,7 @@ class Ca:
             withdrawal.Target(identity=identity, serial=serial),
             reason=reason,
             passphrase=lambda: ISSUING_PASSPHRASE,
+            root_passphrase=(lambda: root_passphrase) if root_passphrase else None,
             run_id="revoking",
             now=now,
         )
@@ -169,9 +171,9 @@ class Ca:
         *,
         now: Callable[[], datetime] = clock.utc_now,
         root_passphrase: bytes | None = None,
-    ) -> withdrawal.Publication:
+    ) -> upkeep.Publication:
         """Make the lists and answers that are due."""
-        return withdrawal.publish(
+        return upkeep.publish(
             self.layout,
             passphrase=lambda: ISSUING_PASSPHRASE,
             root_passphrase=(lambda: root_passphrase) if root_passphrase else None,

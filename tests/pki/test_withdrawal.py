@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from pki import clock, withdrawal
+from pki import clock, upkeep, withdrawal
 from pki.decision import Request, Verdict
 from pki.entry import Event, Reason
 from pki.keys import WrongPassphraseError
@@ -169,13 +169,36 @@ def test_unknown_target_is_refused(telling: Ca, target: withdrawal.Target) -> No
         telling.revoke(target.identity, serial=target.serial)
 
 
-def test_certificate_of_a_ca_is_refused(telling: Ca) -> None:
-    """By name or by serial: its issuer would have to revoke it."""
+def test_root_revokes_an_issuing_ca(telling: Ca) -> None:
+    """By serial and with its passphrase; then nothing is issued any more."""
+    telling.one()
     issuing = telling.certificate("issuing")
+    before = telling.crl(by="root")
+    assert not serials(before)
+    done = telling.revoke(serial=issuing.serial_number, root_passphrase=ROOT_PASSPHRASE)
+    assert not done.untold
+    assert serials(telling.crl(by="root")) == {issuing.serial_number}
+    assert number(telling.crl(by="root")) > number(before)
+    (answer,) = telling.issue((STOCK, csr())).answers
+    assert answer.refusal
+    assert answer.refusal.code == "issuer_revoked"
+    again = telling.revoke(serial=issuing.serial_number)
+    assert (len(again.revoked), len(again.before)) == (0, 1)
+
+
+@pytest.mark.parametrize("which", ["by identity", "without the key", "the root"])
+def test_certificate_of_a_ca_is_refused(telling: Ca, which: str) -> None:
+    """By a name that might be mistyped, without the root's key; the root always."""
+    serial = {
+        "by identity": None,
+        "without the key": telling.certificate("issuing").serial_number,
+        "the root": telling.certificate("root").serial_number,
+    }[which]
+    identity = "issuing" if serial is None else None
+    key = None if which == "without the key" else ROOT_PASSPHRASE
     with pytest.raises(withdrawal.AuthorityCertificateError):
-        telling.revoke("issuing")
-    with pytest.raises(withdrawal.AuthorityCertificateError):
-        telling.revoke(serial=issuing.serial_number)
+        telling.revoke(identity, serial=serial, root_passphrase=key)
+    assert not serials(telling.crl(by="root"))
 
 
 def test_serial_that_was_planned_only_is_refused(telling: Ca) -> None:
@@ -292,7 +315,7 @@ def test_publishing_makes_what_is_due(telling: Ca) -> None:
 def test_nothing_due_asks_for_no_passphrase(telling: Ca) -> None:
     """A timer may ask as often as it likes."""
     telling.one()
-    done = withdrawal.publish(
+    done = upkeep.publish(
         telling.layout, passphrase=no_passphrase, run_id="run", now=clock.utc_now
     )
     assert not done.changed
@@ -301,7 +324,7 @@ def test_nothing_due_asks_for_no_passphrase(telling: Ca) -> None:
 
 def test_what_is_due_is_shown_and_not_made(telling: Ca) -> None:
     """The check mode."""
-    shown = withdrawal.show(telling.layout, run_id="run", now=clock.utc_now())
+    shown = upkeep.show(telling.layout, run_id="run", now=clock.utc_now())
     assert ("issuing", "full") in shown.lists
     assert shown.responder
     assert not stored_lists(telling)
@@ -319,9 +342,9 @@ def test_roots_list_lasts_a_year_and_is_renewed_with_its_passphrase(
     now = far()
     telling.publish(now=far, root_passphrase=ROOT_PASSPHRASE)
     assert number(telling.crl(by="root")) == number(first)
-    shown = withdrawal.show(telling.layout, run_id="run", now=now + timedelta(days=9))
+    shown = upkeep.show(telling.layout, run_id="run", now=now + timedelta(days=9))
     assert ("root", "full") not in shown.lists
-    shown = withdrawal.show(telling.layout, run_id="run", now=now + timedelta(days=13))
+    shown = upkeep.show(telling.layout, run_id="run", now=now + timedelta(days=13))
     assert ("root", "full") in shown.lists
     telling.publish(now=later(days=183), root_passphrase=ROOT_PASSPHRASE)
     assert number(telling.crl(by="root")) > number(first)
