@@ -13,6 +13,7 @@ is a whole generation or none.
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -53,6 +54,7 @@ class Directory:
 
         One is left where an answer was lost; the CA answers to it again.
         """
+        self._recover()
         path = self.pending / KEY
         try:
             key = load_pem_private_key(path.read_bytes(), password=None)
@@ -138,6 +140,20 @@ class Directory:
         beside.replace(self.current)
         sync_directory(self.current.parent)
 
+    def _recover(self) -> None:
+        """Let the key of a newer generation, which was never put in place, wait again.
+
+        Whoever died before the link was turned has left it, or a play that went back.
+        The CA renews for no other key now.
+        """
+        if (self.pending / KEY).exists():
+            return
+        newer = max(self.generations.iterdir(), key=_begin)
+        if _begin(newer) > _begin(self.current):
+            self.drop_pending()
+            newer.rename(self.pending)
+            sync_directory(self.current.parent)
+
     def _check_current(self, expected: Path) -> None:
         # A play that turns the link in the microseconds from here to the renaming loses
         # its generation to ours: both are good, and the next play finds that out.
@@ -150,6 +166,15 @@ class Directory:
         old = [one for one in self.generations.iterdir() if one.resolve() != current]
         for directory in sorted(old, key=_age, reverse=True)[KEEP:]:
             shutil.rmtree(directory, ignore_errors=True)
+
+
+def _begin(directory: Path) -> datetime:
+    """Return from when on the certificate of a generation is valid."""
+    try:
+        pem = (directory / CERTIFICATE).read_bytes()
+        return x509.load_pem_x509_certificate(pem).not_valid_before_utc
+    except (OSError, ValueError):
+        return datetime.min.replace(tzinfo=UTC)
 
 
 def _age(directory: Path) -> int:

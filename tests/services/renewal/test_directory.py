@@ -11,7 +11,7 @@ from services.renewal.directory import KEEP, REQUEST, Directory
 from services.renewal.errors import OvertakenError
 from services.renewal.exchange import request_for
 from services.wire.generation import Generation
-from tests.services.mesh import Instance, Leaf, Mesh
+from tests.services.mesh import Instance, Leaf, Mesh, now
 
 
 def install(instance: Instance, leaf: Leaf | None = None) -> Path:
@@ -82,6 +82,31 @@ def test_a_key_that_was_cleared_away_is_written_again(orders: Instance) -> None:
     chain = (leaf.certificate, leaf.issuing)
     directory.install(key, chain, orders.mesh.bundle_pem, over=over)
     assert orders.generation.serial == leaf.certificate.serial_number
+
+
+def test_a_generation_that_was_never_put_in_place_waits_again(
+    orders: Instance,
+) -> None:
+    """A process died before it turned the link: the CA knows no other key now."""
+    old, directory = orders.generation, Directory(orders.current)
+    key = directory.pending_key()
+    leaf = orders.mesh.issue("orders", key=key, not_before=now())
+    made = install(orders, leaf)
+    orders.turn(old.directory)
+    assert directory.pending_key().public_key() == key.public_key()
+    assert not made.exists()
+    assert install(orders, leaf) == made
+    assert orders.generation.serial == leaf.certificate.serial_number
+
+
+def test_older_generations_rest(orders: Instance) -> None:
+    """Their keys had their time."""
+    first = orders.generation
+    directory = Directory(orders.current)
+    leaf = orders.mesh.issue("orders", key=directory.pending_key(), not_before=now())
+    install(orders, leaf)
+    assert directory.pending_key().public_key() != first.certificate.public_key()
+    assert first.directory.exists()
 
 
 def test_a_few_old_generations_stay(orders: Instance) -> None:
