@@ -79,6 +79,7 @@ def publication(done: "Publication") -> dict[str, object]:
         "published": [{"by": by, "scope": scope} for by, scope in done.lists],
         "answers": done.answers,
         "responder": done.responder,
+        "root_waits": done.root_waits,
         "crls": [_crl(crl) for crl in done.crls],
     }
 

@@ -130,13 +130,18 @@ def crl(
     """Publish the revocation lists and OCSP answers that are due, and show the lists.
 
     Due is what is missing or half through its life. The passphrase is read only if
-    something is.
+    something is. `root_waits` says that the root's list is due, and needs its key.
     """
     from pki import clock, passphrase, report, upkeep
     from pki.layout import Layout
 
     if check:
-        published = upkeep.show(Layout(directory), run_id=run_id, now=clock.utc_now())
+        published = upkeep.show(
+            Layout(directory),
+            root=root_passphrase_fd is not None,
+            run_id=run_id,
+            now=clock.utc_now(),
+        )
     else:
         published = upkeep.publish(
             Layout(directory),

@@ -29,6 +29,7 @@ class Publication:
     lists: tuple[tuple[str, str], ...]  # root or issuing, and a scope
     answers: int
     responder: bool
+    root_waits: bool  # its list is due, and nobody gave its passphrase
     crls: tuple[Crl, ...]
 
     @property
@@ -69,8 +70,8 @@ def publish(
         return replace(due, crls=tuple(ledger.published.crls()))
 
 
-def show(layout: Layout, *, run_id: str, now: datetime) -> Publication:
-    """Return what is due, the root's list included, and what there is.
+def show(layout: Layout, *, root: bool, run_id: str, now: datetime) -> Publication:
+    """Return what `publish` would make, with the `root` key or without, making nothing.
 
     Raises:
         NoAuthorityError: there is no CA in the directory.
@@ -79,7 +80,7 @@ def show(layout: Layout, *, run_id: str, now: datetime) -> Publication:
     layout.check_complete()
     with open_ledger(layout.ledger) as ledger:
         desk = open_desk(layout, ledger, now, run_id)
-        return _due(layout, desk, root=True)
+        return _due(layout, desk, root=root)
 
 
 def series_of(desk: Desk, by: str) -> Series:
@@ -106,6 +107,7 @@ def _due(layout: Layout, desk: Desk, *, root: bool) -> Publication:
         lists=tuple(lists),
         answers=answers,
         responder=responder_due,
+        root_waits=not root and bool(series_of(desk, "root").due()),
         crls=tuple(desk.ledger.published.crls()),
     )
 

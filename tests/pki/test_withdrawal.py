@@ -324,7 +324,7 @@ def test_nothing_due_asks_for_no_passphrase(telling: Ca) -> None:
 
 def test_what_is_due_is_shown_and_not_made(telling: Ca) -> None:
     """The check mode."""
-    shown = upkeep.show(telling.layout, run_id="run", now=clock.utc_now())
+    shown = upkeep.show(telling.layout, root=False, run_id="run", now=clock.utc_now())
     assert ("issuing", "full") in shown.lists
     assert shown.responder
     assert not stored_lists(telling)
@@ -342,10 +342,13 @@ def test_roots_list_lasts_a_year_and_is_renewed_with_its_passphrase(
     now = far()
     telling.publish(now=far, root_passphrase=ROOT_PASSPHRASE)
     assert number(telling.crl(by="root")) == number(first)
-    shown = upkeep.show(telling.layout, run_id="run", now=now + timedelta(days=9))
-    assert ("root", "full") not in shown.lists
-    shown = upkeep.show(telling.layout, run_id="run", now=now + timedelta(days=13))
-    assert ("root", "full") in shown.lists
+    for days, due in ((9, False), (13, True)):
+        for root in (False, True):
+            shown = upkeep.show(
+                telling.layout, root=root, run_id="run", now=now + timedelta(days=days)
+            )
+            assert (("root", "full") in shown.lists) is (due and root)
+            assert shown.root_waits is (due and not root)
     telling.publish(now=later(days=183), root_passphrase=ROOT_PASSPHRASE)
     assert number(telling.crl(by="root")) > number(first)
 
