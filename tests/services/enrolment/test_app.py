@@ -9,6 +9,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from pki.clock import utc_now
 from tests.services.authority import (
     Authority,
     Front,
@@ -19,7 +20,7 @@ from tests.services.authority import (
     request_of,
 )
 from tests.services.logged import lines, listen
-from tests.services.mesh import Instance, Serve
+from tests.services.mesh import Instance, Leaf, Serve
 
 CSR_ATTRIBUTES = [":ecdsa-with-SHA256", ":id-ecPublicKey", ":prime256v1"]
 
@@ -112,8 +113,7 @@ def test_the_renewed_certificate_renews(
     """A second renewal, by the first one's certificate and key."""
     key = ec.generate_private_key(ec.SECP256R1())
     renewed = certificate(front.post(orders, request_of(orders, key)))
-    leaf = type(house.issue("stock"))(key, renewed, house.issuing)
-    orders.turn(orders.write(leaf))
+    orders.turn(orders.write(Leaf(key, renewed, house.issuing)))
     assert certificate(front.post(orders, request_of(orders))) != renewed
 
 
@@ -130,6 +130,7 @@ def test_what_the_play_issues_beside_it_is_in_one_ledger(
 ) -> None:
     """The command and the front take turns; nothing is lost."""
     played = house.issue("stock")
+    front.clock.moment = utc_now()
     renewed = certificate(front.post(orders, request_of(orders)))
     house.issue("storefront")
     with house.ledger() as ledger:
