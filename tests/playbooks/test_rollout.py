@@ -168,10 +168,14 @@ def test_second_run_does_not_ask_the_ca_to_sign(second: Day) -> None:
 
 
 def test_broken_topology_gets_one_sentence(broken: Day) -> None:
-    """A wrong topology is answered by file, line, key and expectation, and no more."""
+    """A wrong topology is answered by file, line, key and expectation.
+
+    The way to stop what still runs stands below, and nothing more.
+    """
     assert broken.run.returncode != 0
     lines = broken.run.said.strip().splitlines()
-    assert len(lines) == 1, broken.run.said
+    assert len(lines) == 2, broken.run.said
+    assert lines[1].startswith("To stop what runs by the last one: CERTBOUND_TOPOLOGY=")
     assert re.search(
         r"topology\.yml:\d+: services\.orders\.calls\.stock\[0\]: 'stock\.write' is no "
         r"scope that stock offers, expected one of stock\.read$",
