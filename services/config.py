@@ -230,6 +230,16 @@ class GatewayConfig(
             raise ValueError("token_service: a gateway needs introspection_endpoint")
 
 
+class PublicationConfig(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
+):
+    """Where lists and answers about revocation are told to everybody, over HTTP."""
+
+    port: Port  # at the address of the CA's front
+    # What stands before /crl, /ocsp and /ca in the URLs of the CA's policy.
+    path: Annotated[str, Meta(pattern=r"^(/[A-Za-z0-9._-]+)*\Z")] = ""
+
+
 class EnrolmentConfig(
     _Process, frozen=True, kw_only=True, tag="enrolment", tag_field="kind"
 ):
@@ -240,11 +250,14 @@ class EnrolmentConfig(
     label: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._~-]{1,64}\Z")] | None = None
     rate: Rate = Rate(per_second=1 / 60, burst=10)  # of each identity
     waiting: Annotated[int, Meta(ge=1, le=10_000)] = 64  # requests for the CA's key
+    publication: PublicationConfig | None = None  # None: nothing is published here
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.trusted_hops:
             raise ValueError("trusted_hops: who renews must hold its key here, itself")
+        if self.publication is not None and self.publication.port == self.port:
+            raise ValueError("publication: expected another port than the front's own")
 
 
 ProcessConfig = ServiceConfig | TokenServiceConfig | GatewayConfig | EnrolmentConfig

@@ -14,9 +14,12 @@ the process runs.
     certbound_certificate_not_after_seconds           when the certificate ends
     certbound_renewal_age_seconds                     since the last good renewal
     certbound_renewals_total{outcome,reason}          tries of this process, by class
+    certbound_published_until_seconds{by}             end of the list that ends first
+    certbound_publications_total{outcome,reason}      looks at what is due, by class
+    certbound_outdated_total{what}                    asked for after it had run out
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -93,6 +96,24 @@ _renewals = Counter(
     ["outcome", "reason"],
     registry=_registry,
 )
+_published_until = Gauge(
+    "certbound_published_until_seconds",
+    "When the first of the revocation lists ends, in seconds since 1970.",
+    ["by"],
+    registry=_registry,
+)
+_publications = Counter(
+    "certbound_publications",
+    "Looks at what is due of lists and answers, by the failure's class.",
+    ["outcome", "reason"],
+    registry=_registry,
+)
+_outdated = Counter(
+    "certbound_outdated",
+    "Lists and answers that were asked for after they had run out.",
+    ["what"],
+    registry=_registry,
+)
 
 
 @dataclass(slots=True)
@@ -160,6 +181,23 @@ def renewed() -> None:
 def not_renewed(failure: Exception) -> None:
     """Count a try that failed."""
     _renewals.labels(FAILED, type(failure).__name__).inc()
+
+
+def published(ends: Mapping[str, datetime]) -> None:
+    """Count a look at what is due, and note when the lists end, by who signs them."""
+    _publications.labels(ANSWERED, "").inc()
+    for by, end in ends.items():
+        _published_until.labels(by).set(end.timestamp())
+
+
+def not_published(failure: Exception) -> None:
+    """Count a look that failed."""
+    _publications.labels(FAILED, type(failure).__name__).inc()
+
+
+def outdated(what: str) -> None:
+    """Count a request for what has run out."""
+    _outdated.labels(what).inc()
 
 
 def exposition() -> bytes:

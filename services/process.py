@@ -8,6 +8,7 @@ import importlib
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -84,11 +85,14 @@ def serve(path: Path) -> None:
     signal.signal(signal.SIGTERM, _stop)
     log.event("process.started", instance=config.instance, port=listening.port)
     try:
-        with renewing(
-            Watched(
-                lambda: read_config(path), file_stamp(path), name=f"{path}: renewal"
+        with (
+            made.beside(),
+            renewing(
+                Watched(
+                    lambda: read_config(path), file_stamp(path), name=f"{path}: renewal"
+                ),
+                _identity(config),
             ),
-            _identity(config),
         ):
             listening.run()
     finally:
@@ -108,6 +112,7 @@ class _Made:
     vitals: Vitals | None = None  # beside its identity
     anchors: Anchors = NO_ANCHORS
     describe: Callable[[], dict[str, Any]] | None = None
+    beside: Callable[[], AbstractContextManager[object]] = nullcontext  # it runs
 
 
 def _operated(app: ASGIApp, made: _Made, path: Path) -> ASGIApp:
@@ -148,6 +153,7 @@ def _token_service(path: Path, first: TokenServiceConfig) -> _Made:
 def _enrolment(path: Path, first: EnrolmentConfig) -> _Made:
     # Nowhere else: no other process has the code in it that signs certificates.
     from services.enrolment.app import create_app as create_front  # noqa: PLC0415
+    from services.enrolment.publishing import publishing  # noqa: PLC0415
 
     def read() -> EnrolmentConfig:
         config = read_config(path)
@@ -156,7 +162,9 @@ def _enrolment(path: Path, first: EnrolmentConfig) -> _Made:
         return config
 
     app = create_front(Watched(read, file_stamp(path), name=str(path)))
-    return _Made(app, _identity(first), app.state.vitals)
+    return _Made(
+        app, _identity(first), app.state.vitals, beside=lambda: publishing(first)
+    )
 
 
 def _resource_service(path: Path, first: ServiceConfig) -> _Made:

@@ -83,10 +83,13 @@ LENT_TO = {
         "pki.decision",
         "pki.layout",
         "pki.ledger",
+        "pki.ocsp",
+        "pki.pointers",
         "pki.publication",
         "pki.request",
         "pki.signing",
         "pki.storage",
+        "pki.upkeep",
     },
     "services.renewal": {"pki.storage"},
 }

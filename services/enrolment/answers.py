@@ -18,12 +18,18 @@ from services.enrolment.errors import (
 from services.wire.presented import presented_serial
 
 NO_STORE = {"Cache-Control": "no-store"}
+REFUSED_CERTIFICATE = "certificate.refused"
 
 Answering = Callable[[Request], Awaitable[Response]]
 
 
-def answered(name: str, handle: Answering) -> Answering:
-    """Return `handle`, counted as `name`, whose refusals become answers."""
+def answered(
+    name: str, handle: Answering, *, event: str = REFUSED_CERTIFICATE
+) -> Answering:
+    """Return `handle`, counted as `name`, whose refusals become answers.
+
+    `event` is what the log calls a refusal.
+    """
 
     async def answering(request: Request) -> Response:
         with metrics.request(name) as outcome:
@@ -32,18 +38,21 @@ def answered(name: str, handle: Answering) -> Answering:
                 outcome.answer(response.status_code)
             except EnrolmentError as error:
                 outcome.answer(error.status, error.code)
-                response = _refused(error, request, name)
+                response = _refused(error, request, name, event)
             return response
 
     return answering
 
 
-async def lost(request: Request, error: Exception) -> Response:
+async def lost(
+    request: Request, error: Exception, *, event: str = REFUSED_CERTIFICATE
+) -> Response:
     """Answer another path or method."""
     if not isinstance(error, HTTPException):
         raise error
     kind = MethodError if error.status_code == MethodError.status else NotFoundError
-    response = _refused(kind(f"{request.method} {request.url.path}"), request, None)
+    refusal = kind(f"{request.method} {request.scope['path']}")
+    response = _refused(refusal, request, None, event)
     response.headers.update(error.headers or {})
     return response
 
@@ -54,10 +63,12 @@ async def failed(_request: Request, error: Exception) -> Response:
     return PlainTextResponse("server_error\n", status_code=500, headers=NO_STORE)
 
 
-def _refused(error: EnrolmentError, request: Request, name: str | None) -> Response:
+def _refused(
+    error: EnrolmentError, request: Request, name: str | None, event: str
+) -> Response:
     peer = getattr(request.state, "peer", None)
     audit.refused(
-        "certificate.refused",
+        event,
         error,
         client_id=None,  # what a request says of its sender is not proved
         peer=peer.spiffe_id if peer else None,

@@ -10,8 +10,8 @@ channel binding is needed (section 3.5). Key generation on the server is not off
 keys stay on the host. A first certificate comes with the roll-out.
 
 What is published of revocation is for everybody, over plain HTTP (RFC 5280, section 8):
-that is an application and a listener of its own, to stand beside this one in
-`services.process`, and nothing of it belongs into these routes.
+that is an application and a listener of its own (`publication`, `publishing`) beside
+this one, and nothing of it belongs into these routes.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -22,7 +22,7 @@ from functools import partial
 from cryptography import x509
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -33,13 +33,11 @@ from services.buckets import Buckets
 from services.config import EnrolmentConfig
 from services.enrolment import messages
 from services.enrolment.answers import NO_STORE, Answering, answered, failed, lost
+from services.enrolment.body import read_body
 from services.enrolment.errors import (
     FirstCertificateError,
-    MediaTypeError,
     NotFoundError,
-    TooLargeError,
     TooManyRequestsError,
-    UnreadableError,
     UnusableCertificateError,
 )
 from services.enrolment.office import Office
@@ -102,7 +100,8 @@ class Enrolment:
         wait = self._buckets.take(names(peer.certificate.extensions), config.rate)
         if wait is not None:  # 2
             raise TooManyRequestsError(f"too many requests of {peer.spiffe_id}", wait)
-        wanted = messages.read_request(await _body(request))  # 3
+        body = await read_body(request, kind=messages.REQUEST, longest=messages.LONGEST)
+        wanted = messages.read_request(body)  # 3
         renewed = await self._queue.do(  # 4
             partial(self._office.renew, wanted, peer.certificate), most=config.waiting
         )
@@ -171,22 +170,6 @@ def _routes(enrolment: Enrolment) -> list[Route]:
         for label in ("", "/{label}")
         for name, method, handle in operations
     ]
-
-
-async def _body(request: Request) -> bytes:
-    """Return the whole body, or stop reading where no honest request would go on."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != messages.REQUEST:
-        raise MediaTypeError(f"content type {kind[:100]!r}")
-    body = bytearray()
-    try:
-        async for part in request.stream():
-            body += part
-            if len(body) > messages.LONGEST:
-                raise TooLargeError(f"body longer than {messages.LONGEST} bytes")
-    except ClientDisconnect:
-        raise UnreadableError("the caller hung up before the end") from None
-    return bytes(body)
 
 
 def _note(peer: Peer, identity: str, certificate: x509.Certificate) -> None:

@@ -54,7 +54,10 @@ class MediaTypeError(EnrolmentError):
 
     code = "unsupported_media_type"
     status = 415
-    description = "expected application/pkcs10"
+
+    def __init__(self, message: str, *, expected: str) -> None:
+        super().__init__(message)
+        self.description = f"expected {expected}"
 
 
 class TooLargeError(EnrolmentError):
@@ -70,6 +73,12 @@ class UnreadableError(EnrolmentError):
 
     code = "request_unreadable"
     description = "expected the base64 form of one PKCS #10 request in DER"
+
+
+class CutOffError(EnrolmentError):
+    """The caller hung up before the end of its body."""
+
+    code = "request_unreadable"
 
 
 class NoPossessionError(EnrolmentError):
@@ -155,3 +164,27 @@ class BusyError(UnavailableError):
     """More requests wait for the CA's key than may."""
 
     retry_after = timedelta(seconds=5)
+
+
+class NoQuestionError(EnrolmentError):
+    """What follows /ocsp/ in the path is no base64."""
+
+    code = "request_unreadable"
+    description = "expected the base64 form of one OCSP request in DER"
+
+
+class NotPublishedError(EnrolmentError):
+    """No such list or certificate is published."""
+
+    code = "not_found"
+    status = 404
+    description = "no such list or certificate"
+
+
+class OutdatedError(EnrolmentError):
+    """The list has run out, and there is no newer one: nobody may go by it."""
+
+    code = "outdated"
+    status = 503
+    description = "the newest list has run out"
+    retry_after = timedelta(seconds=60)

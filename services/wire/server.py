@@ -1,6 +1,8 @@
 """The server: uvicorn over mutual TLS, with limits that hold for every service.
 
-`services.__main__` calls `server` and runs what it gets; tests run it in a thread.
+`services.process` calls `server` and runs what it gets; tests run it in a thread.
+`plain_server` is for what is signed itself and for everybody (`enrolment.publishing`):
+the same limits, without TLS, beside the other one in its process.
 The socket is bound here and not by uvicorn, so that a port that is taken is an error of
 ours, before anything is started, and port 0 can be asked which one it became.
 
@@ -58,9 +60,15 @@ class AddressError(ServiceError):
 class Server(uvicorn.Server):
     """A uvicorn server that is bound already."""
 
-    def __init__(self, config: uvicorn.Config, listener: socket.socket) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        listener: socket.socket,
+        notify: Callable[[str], None] = notify,
+    ) -> None:
         super().__init__(config)
         self._listener = listener
+        self._notify = notify
         self.port: int = listener.getsockname()[1]
 
     def close(self) -> None:
@@ -87,17 +95,17 @@ class Server(uvicorn.Server):
                 sock=listener,
                 ssl=self.config.ssl,
                 backlog=self.config.backlog,
-                ssl_handshake_timeout=_HANDSHAKE,
-                ssl_shutdown_timeout=_CLOSE,
+                ssl_handshake_timeout=_HANDSHAKE if self.config.ssl else None,
+                ssl_shutdown_timeout=_CLOSE if self.config.ssl else None,
             )
             for listener in sockets or []
         ]
         self.started = True
-        notify("READY=1")
+        self._notify("READY=1")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Finish what is under way, and say that this is what takes the time."""
-        notify("STOPPING=1")
+        self._notify("STOPPING=1")
         await super().shutdown(sockets)
 
     def _protocol(self) -> asyncio.Protocol:
@@ -137,11 +145,41 @@ def server(  # noqa: PLR0913 - all but two have the value that production uses
         demand_certificate=demand_certificate,
         anchors=anchors,
     )
-    config = uvicorn.Config(
+    inherited = inherited_listener()
+    config = _config(app, address, port, http=_PARSERS[http], loop=loop)
+    config.ssl_context_factory = lambda _config, _default: context
+    return Server(config, inherited or _listen(address, port))
+
+
+def plain_server(app: Callable[..., Any], *, address: str, port: int) -> Server:
+    """Bind `address` and return a server for `app` over HTTP without TLS.
+
+    It is the second of its process, so it is the first that takes a socket of systemd
+    and tells when the process is ready.
+
+    Raises:
+        AddressError: the address or port cannot be listened on.
+    """
+    return Server(
+        _config(app, address, port, http=_HttpTools, loop="auto"),
+        _listen(address, port),
+        notify=lambda _state: None,
+    )
+
+
+def _config(
+    app: Callable[..., Any],
+    address: str,
+    port: int,
+    *,
+    http: type[WithCertificate],
+    loop: Loop,
+) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         host=address,
         port=port,
-        http=_PARSERS[http],
+        http=http,
         loop=loop,
         ws="none",
         interface="asgi3",
@@ -153,15 +191,10 @@ def server(  # noqa: PLR0913 - all but two have the value that production uses
         limit_concurrency=_CONNECTIONS,
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=_GRACE,
-        ssl_context_factory=lambda _config, _default: context,
     )
-    return Server(config, _listen(address, port))
 
 
 def _listen(address: str, port: int) -> socket.socket:
-    inherited = inherited_listener()
-    if inherited is not None:
-        return inherited
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         return socket.create_server((address, port), family=family)

@@ -80,3 +80,30 @@ def test_one_mistake_in_renewal_is_named(
     """It is refused when it is read, not when a certificate is due."""
     with pytest.raises(ConfigError, match=named):
         service_config(tmp_path, renewal=RENEWAL | changes)
+
+
+def test_the_front_publishes_nothing_unasked(tmp_path: Path) -> None:
+    """With a port alone it does, with nothing before /crl."""
+    assert front(tmp_path).publication is None
+    publication = front(tmp_path, publication={"port": 8451}).publication
+    assert publication
+    assert publication.path == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"port": 0}, r"\$.publication.port"),
+        ({"port": 8450}, "another port than the front's own"),
+        ({"path": "pki"}, r"\$.publication.path"),
+        ({"path": "/pki/"}, r"\$.publication.path"),
+        ({"path": "/{scope}"}, r"\$.publication.path"),
+        ({"url": "http://x"}, "unknown field `url`"),
+    ],
+)
+def test_one_mistake_about_publication_is_named(
+    tmp_path: Path, changes: dict[str, Any], named: str
+) -> None:
+    """A path with a brace would be a pattern, not a name."""
+    with pytest.raises(ConfigError, match=named):
+        front(tmp_path, publication={"port": 8451} | changes)

@@ -209,5 +209,8 @@ def test_the_exposition_is_in_prometheus_format() -> None:
         "certbound_certificate_not_after_seconds",
         "certbound_renewal_age_seconds",
         "certbound_renewals",
+        "certbound_published_until_seconds",
+        "certbound_publications",
+        "certbound_outdated",
     }
     assert all(families[name].documentation for name in ours)

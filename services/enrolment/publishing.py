@@ -1,0 +1,135 @@
+"""Publish for as long as the CA's front runs: a listener, and what keeps lists fresh.
+
+`services.process` enters `publishing` around the front's own server. Two threads of
+their own: whoever fetches lists slowly holds up no renewal, and what is due is made
+while nobody asks. Lists and answers are due after half their life of a day
+(`pki.upkeep`), so a look that fails costs nothing for twelve hours; each failed one is
+an error in the log. The root's list needs the root's key: a person makes it.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from logging import ERROR
+from pathlib import Path
+from threading import Event, Thread
+
+from pki import upkeep
+from pki.authority import read_certificate
+from pki.clock import from_text, utc_now
+from pki.layout import Layout
+from pki.pointers import authority_of
+from pki.storage import check_private
+from services import log, metrics
+from services.config import EnrolmentConfig
+from services.enrolment.publication import create_app
+from services.wire.server import Server, plain_server
+
+_TICK = 60.0  # seconds between two looks at what is due
+_GOODBYE = 15.0  # seconds; more than a server takes for what is under way
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """Makes what is due, a look a minute."""
+
+    layout: Layout
+    passphrase: Path
+    wait: Callable[[float], bool]
+    clock: Callable[[], datetime] = utc_now
+
+    def run(self) -> None:
+        """Look at once and each minute, until `wait` says that the process ends."""
+        while True:
+            try:
+                self.look()
+            except Exception as error:  # noqa: BLE001 - the next look may go better
+                metrics.not_published(error)
+                log.event(
+                    "publication.failed",
+                    level=ERROR,
+                    cause=type(error).__name__,
+                    reason=error,
+                )
+            if self.wait(_TICK):
+                return
+
+    def look(self) -> None:
+        """Make the lists and answers that are due.
+
+        Raises:
+            PkiError, OSError: the CA cannot sign.
+        """
+        made = upkeep.publish(
+            self.layout,
+            passphrase=self._read_passphrase,
+            run_id="publication",
+            now=self.clock,
+        )
+        ends: dict[str, datetime] = {}
+        for by in ("issuing", "root"):
+            authority = authority_of(read_certificate(self.layout, by))
+            own = [
+                from_text(crl.next_update)
+                for crl in made.crls
+                if crl.authority == authority
+            ]
+            if own:
+                ends[by] = min(own)
+        metrics.published(ends)
+        if made.changed:
+            log.event(
+                "publication.made",
+                lists=",".join(scope for _, scope in made.lists),
+                answers=made.answers,
+                responder=made.responder,
+            )
+
+    def _read_passphrase(self) -> bytes:
+        check_private(self.passphrase)
+        return self.passphrase.read_bytes().rstrip(b"\r\n")
+
+
+@contextmanager
+def publishing(
+    config: EnrolmentConfig, *, clock: Callable[[], datetime] = utc_now
+) -> Iterator[None]:
+    """Publish in threads of their own while the context lasts, if `config` says where.
+
+    Raises:
+        AddressError: another process listens on the port.
+    """
+    wanted = config.publication
+    if wanted is None:
+        yield
+        return
+    layout, ends = Layout(config.ca), Event()
+    listening = plain_server(
+        create_app(layout, path=wanted.path, clock=clock),
+        address=config.address,
+        port=wanted.port,
+    )
+    keeper = Upkeep(layout, config.issuing_passphrase, ends.wait, clock)
+    threads = (
+        Thread(target=keeper.run, name="upkeep", daemon=True),
+        Thread(target=_serve, args=(listening, ends), name="publication", daemon=True),
+    )
+    for thread in threads:
+        thread.start()
+    log.event("publication.started", port=listening.port)
+    try:
+        yield
+    finally:
+        ends.set()
+        listening.should_exit = True
+        for thread in threads:
+            thread.join(_GOODBYE)
+
+
+def _serve(listening: Server, ends: Event) -> None:
+    try:
+        listening.run()
+    finally:
+        if not ends.is_set():
+            log.event("publication.stopped", level=ERROR, port=listening.port)
