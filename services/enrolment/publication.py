@@ -121,11 +121,13 @@ class Publication:
         return _told(request, found)
 
     def _crl(self, authority: str, scope: str) -> Found:
+        now = self._clock()
         with read_ledger(self._layout.ledger) as ledger:
             crl = ledger.published.crl(authority, scope)
-        if crl is None:
+            lasts = crl and _certificate(ledger, authority, now)
+        if crl is None or not lasts:  # nothing verifies under a CA that has ended
             raise NotPublishedError(f"list {scope!r} of {authority!r}")
-        left = from_text(crl.next_update) - self._clock()
+        left = from_text(crl.next_update) - now
         if left <= timedelta(0):
             metrics.outdated("crl")
             log.event(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from logging import ERROR
+from logging import ERROR, WARNING
 from pathlib import Path
 from threading import Event, Thread
 
@@ -30,7 +30,7 @@ _TICK = 60.0  # seconds between two looks at what is due
 _GOODBYE = 15.0  # seconds; more than a server takes for what is under way
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Upkeep:
     """Makes what is due, a look a minute."""
 
@@ -38,6 +38,7 @@ class Upkeep:
     passphrase: Path
     wait: Callable[[float], bool]
     clock: Callable[[], datetime] = utc_now
+    _root_waits: bool = False  # and it was said
 
     def run(self) -> None:
         """Look at once and each minute, until `wait` says that the process ends."""
@@ -78,6 +79,9 @@ class Upkeep:
             if own:
                 ends[by] = min(own)
         metrics.published(ends)
+        if made.root_waits and not self._root_waits:
+            log.event("publication.root_waits", level=WARNING)
+        self._root_waits = made.root_waits
         if made.changed:
             log.event(
                 "publication.made",

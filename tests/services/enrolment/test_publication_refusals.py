@@ -169,6 +169,17 @@ def test_a_list_that_has_run_out_is_not_served(
     assert [one["level"] for one in alarms] == ["error"]
 
 
+def test_the_list_of_a_ca_that_has_ended_is_no_alarm(
+    forgotten: Told, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is not made any more, and nothing verifies under it: it is not there."""
+    before = outdated("crl")
+    forgotten.clock.moment = forgotten.house.issuing.not_valid_after_utc
+    answer = forgotten.get(forgotten.pointers(forgotten.orders).crl)
+    assert refused(answer, caplog) == (404, "not_found")
+    assert outdated("crl") == before
+
+
 def test_a_list_is_kept_no_longer_than_it_lasts(forgotten: Told) -> None:
     """In its last second a cache is told so."""
     url = forgotten.pointers(forgotten.orders).crl

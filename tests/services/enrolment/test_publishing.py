@@ -82,6 +82,18 @@ def test_the_first_look_is_at_the_start(
     assert value("certbound_published_until_seconds", by="root") > until_issuing
 
 
+def test_a_roots_list_that_waits_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Half a year later it is due, and not made without its key: said once."""
+    listen(caplog)
+    told = founded(tmp_path)
+    told.clock.move(days=183)
+    keeper(told, looks=2).run()
+    said = [(one["event"], one["level"]) for one in lines(caplog)]
+    assert said == [("publication.root_waits", "warning")]
+
+
 def test_a_look_that_finds_nothing_says_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
