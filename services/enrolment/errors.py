@@ -167,10 +167,10 @@ class BusyError(UnavailableError):
 
 
 class NoQuestionError(EnrolmentError):
-    """What follows /ocsp/ in the path is no base64."""
+    """What follows /ocsp/ in the path is no base64, or no certificate is meant."""
 
     code = "request_unreadable"
-    description = "expected the base64 form of one OCSP request in DER"
+    description = "expected one OCSP request in DER, in a path its base64 form"
 
 
 class NotPublishedError(EnrolmentError):
