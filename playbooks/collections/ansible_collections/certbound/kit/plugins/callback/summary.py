@@ -103,7 +103,8 @@ class CallbackModule(CallbackBase):
     ) -> None:
         """Begin a task; a phase counts if it does something, whatever tags leave."""
         self._end_step()
-        self._seen.steps.append(Step(task.get_name(), time.monotonic()))
+        name = task.get_name().rpartition(" : ")[2]  # without its role
+        self._seen.steps.append(Step(name, time.monotonic()))
         if self._seen.phases and "validate_argument_spec" not in task.action:
             self._seen.phases[-1].tasks += 1
 
