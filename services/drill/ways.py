@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from services.attempt import ACCESS_TOKEN_TYPE, TOKEN_EXCHANGE, Outcome
 from services.drill.forgery import Forge, Model, claims_of
+from services.drill.result import ACCEPTED
 from services.drill.scene import Scene
 from services.drill.stage import passed, thumbprint_of
 from services.guard.credentials import DPOP
@@ -152,11 +153,15 @@ def revoke(scene: Scene) -> Outcome:
 
 
 def after_revocation(scene: Scene) -> Outcome:
-    """Use the one that its owner has revoked, until that is known everywhere."""
+    """Use the one that its owner has revoked, until that is known everywhere.
+
+    A target that has not heard of it yet may be told so by the token service, when it
+    exchanges the token to call on: that is a refusal, but not yet the target's own.
+    """
     until = scene.owned.revoked_at + BOUND.total_seconds()
     while True:
         outcome = scene.use(scene.owned.revoked)
-        if outcome.accepted == (scene.expected == "accepted") or passed(until):
+        if scene.expected in {ACCEPTED, outcome.reason} or passed(until):
             return outcome
 
 
