@@ -74,27 +74,30 @@ def _build(base: Path, release: str, say: Say) -> None:
     say(f"{release}: building its base, once (about a minute)")
     partial = base.with_suffix(".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    process = subprocess.Popen(
-        [
-            "mmdebstrap",
-            *_OPTIONS,
-            f"--customize-hook={_CUSTOMISE}",
-            release,
-            str(partial),
-            *sources,
-        ],
+    last = deque[str](maxlen=_LAST_WORDS)
+    command_line = [
+        "mmdebstrap",
+        *_OPTIONS,
+        f"--customize-hook={_CUSTOMISE}",
+        release,
+        str(partial),
+        *sources,
+    ]
+    with subprocess.Popen(
+        command_line,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         env=command.ENVIRONMENT,
-    )
-    last = deque[str](maxlen=_LAST_WORDS)
-    for line in process.stderr or ():
-        last.append(line)
-        if line.startswith("I: "):
-            say(f"{release}: {time.monotonic() - started:3.0f} s  {line[3:].strip()}")
-    if process.wait():
+    ) as process:
+        for line in process.stderr or ():
+            last.append(line)
+            if line.startswith("I: "):
+                say(
+                    f"{release}: {time.monotonic() - started:3.0f} s  {line[3:].strip()}"
+                )
+    if process.returncode:
         shutil.rmtree(partial, ignore_errors=True)
         raise LabError(f"{release}: the base could not be built\n{''.join(last)}")
     partial.rename(base)
