@@ -94,9 +94,8 @@ def _build(base: Path, release: str, say: Say) -> None:
         for line in process.stderr or ():
             last.append(line)
             if line.startswith("I: "):
-                say(
-                    f"{release}: {time.monotonic() - started:3.0f} s  {line[3:].strip()}"
-                )
+                spent = time.monotonic() - started
+                say(f"{release}: {spent:3.0f} s  {line[3:].strip()}")
     if process.returncode:
         shutil.rmtree(partial, ignore_errors=True)
         raise LabError(f"{release}: the base could not be built\n{''.join(last)}")
