@@ -13,16 +13,15 @@ stand the heads that `witness` compares with.
 """
 
 import hashlib
-import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime
 from pathlib import Path
 
 from pki import clock, database
 from pki.canonical import canonical_json
-from pki.database import LedgerError
+from pki.engine import Connection, LedgerError, RuleError
 from pki.entry import Entry, Event, Reason, Revocation
 from pki.published import Published
 
@@ -63,20 +62,13 @@ _INSERT = (
 class Ledger:
     """An open ledger. One process writes at a time: it holds the CA's lock."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
         self.published = Published(connection)
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """Make all entries appended inside durable together, or none."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._connection.execute("ROLLBACK")
-            raise
-        self._connection.execute("COMMIT")
+        return self.connection.transaction()
 
     def append(self, entry: Entry) -> None:
         """Add `entry` to the chain.
@@ -89,22 +81,22 @@ class Ledger:
         columns |= {name: getattr(entry, name) for name in _STATED}
         columns["hash"] = _hash(columns)
         try:
-            self._connection.execute(_INSERT, [columns[name] for name in _COLUMNS])
-        except sqlite3.IntegrityError as error:
+            self.connection.execute(_INSERT, [columns[name] for name in _COLUMNS])
+        except RuleError as error:
             raise SerialTakenError(
                 f"{entry.issuer} has {entry.event} serial {entry.serial} before"
             ) from error
 
     def newest_moment(self) -> datetime | None:
         """Return when the last entry was recorded, None if there is none."""
-        row = self._connection.execute(
+        row = self.connection.execute(
             "SELECT recorded_at FROM entry ORDER BY sequence DESC LIMIT 1"
         ).fetchone()
         return clock.from_text(row[0]) if row else None
 
     def holder_of(self, spki_sha256: str) -> str | None:
         """Return the identity a key was first planned for, None if it is new."""
-        row = self._connection.execute(
+        row = self.connection.execute(
             "SELECT identity FROM entry WHERE spki_sha256 = ?"
             " ORDER BY sequence LIMIT 1",
             [spki_sha256],
@@ -118,9 +110,9 @@ class Ledger:
         if spki_sha256 is None:
             chosen, values = "identity = ?", [identity]
         else:
-            # A + keeps SQLite from an index: a key has few entries, an identity many.
+            # An expression has no index: a key has few entries, an identity many.
             chosen, values = (
-                "spki_sha256 = ? AND +identity = ?",
+                "spki_sha256 = ? AND identity || '' = ?",
                 [spki_sha256, identity],
             )
         return self._first(
@@ -144,7 +136,7 @@ class Ledger:
         if identity is None:
             clause, values = "event = ? AND not_after > ?", [Event.ISSUED, ends]
         else:
-            clause = "identity = ? AND event = ? AND +not_after > ?"
+            clause = "identity = ? AND event = ? AND not_after || '' > ?"
             values = [identity, Event.ISSUED, ends]
         return list(self._entries(f"WHERE {clause} ORDER BY sequence", values))
 
@@ -158,7 +150,7 @@ class Ledger:
                 Reason(row[3]),
                 clock.from_text(row[4]),
             )
-            for row in self._connection.execute(
+            for row in self.connection.execute(
                 "SELECT sequence, serial, recorded_at, reason, not_after FROM entry"
                 " WHERE event = ? AND not_after >= ? AND authority = ?"
                 " ORDER BY sequence",
@@ -168,14 +160,14 @@ class Ledger:
 
     def newest(self) -> tuple[int, str]:
         """Return number and hash of the last entry, 0 and zeros if there is none."""
-        row = self._connection.execute(
+        row = self.connection.execute(
             "SELECT sequence, hash FROM entry ORDER BY sequence DESC LIMIT 1"
         ).fetchone()
         return row or (0, _BEGINNING)
 
     def hash_of(self, sequence: int) -> str | None:
         """Return the hash of an entry, None if there is none of this number."""
-        row = self._connection.execute(
+        row = self.connection.execute(
             "SELECT hash FROM entry WHERE sequence = ?", [sequence]
         ).fetchone()
         return row[0] if row else None
@@ -195,21 +187,18 @@ class Ledger:
 
         1. Sequence numbers run from 1 without a gap.
         2. Each entry names the hash before it, and its own hash is right.
-        3. No entry is gone from the end: SQLite remembers the highest number given.
+        3. No entry is gone from the end: the database remembers the highest number.
 
         Raises:
             BrokenLedgerError: one of these does not hold; the message says where.
         """
         # One snapshot for all that is read: another process may be writing meanwhile.
-        self._connection.execute("BEGIN")
-        try:
+        with self.connection.snapshot():
             return self._verify()
-        finally:
-            self._connection.execute("ROLLBACK")
 
     def _verify(self) -> VerifiedLedger:
         previous, count, issued = _BEGINNING, 0, 0
-        for row in self._connection.execute(f"{_SELECT} ORDER BY sequence"):
+        for row in self.connection.execute(f"{_SELECT} ORDER BY sequence"):
             columns = dict(zip(_COLUMNS, row, strict=True))
             count += 1
             if columns["sequence"] != count:  # 1
@@ -220,10 +209,7 @@ class Ledger:
             if previous != _hash(columns):
                 raise BrokenLedgerError(f"entry {count} was changed")
             issued += columns["event"] == Event.ISSUED
-        highest = self._connection.execute(
-            "SELECT seq FROM sqlite_sequence WHERE name = 'entry'"
-        ).fetchone()
-        if (highest[0] if highest else 0) != count:  # 3
+        if self.connection.highest() != count:  # 3
             raise BrokenLedgerError(f"entries after {count} are missing")
         return VerifiedLedger(count, issued, previous)
 
@@ -231,7 +217,7 @@ class Ledger:
         return next(self._entries(f"WHERE {clause} LIMIT 1", values), None)
 
     def _entries(self, clause: str, values: list[str]) -> Iterator[Entry]:
-        for row in self._connection.execute(f"{_SELECT} {clause}", values):
+        for row in self.connection.execute(f"{_SELECT} {clause}", values):
             columns = dict(zip(_COLUMNS, row, strict=True))
             stated = {name: columns[name] for name in _STATED}
             stated["event"] = Event(columns["event"])
@@ -258,8 +244,7 @@ def read_ledger(path: Path) -> Iterator[Ledger]:
     Raises:
         LedgerError: there is none, it is no ledger, or not of the present version.
     """
-    with database.reading(path) as connection:
-        connection.execute("BEGIN")
+    with database.reading(path) as connection, connection.snapshot():
         yield Ledger(connection)
 
 

@@ -6,7 +6,6 @@ then: who may write the file can withhold an answer or go back to an older one, 
 make one.
 """
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from pki import clock, database
 from pki.canonical import canonical_json
+from pki.engine import Connection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ _RENEWED = ", ".join(f"{field.name} = excluded.{field.name}" for field in fields
 class Published:
     """The tables of an open file."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def crl(self, authority: str, scope: str) -> Crl | None:
@@ -119,7 +119,8 @@ class Published:
     def put_address(self, authority: str, url: str, shards: int) -> None:
         """Remember where an authority's certificates point."""
         self._connection.execute(
-            "INSERT INTO address VALUES (?, ?, ?)", [authority, url, shards]
+            "INSERT INTO address (authority, url, shards) VALUES (?, ?, ?)",
+            [authority, url, shards],
         )
 
     def answer(self, issuer: str, serial: str, digest: str) -> StoredAnswer | None:
@@ -136,9 +137,13 @@ class Published:
 
     def put_answer(self, answer: StoredAnswer) -> None:
         """Let `answer` take the place of the one before, if the ledger agrees."""
+        self._connection.execute(
+            "DELETE FROM answer WHERE issuer = ? AND serial = ? AND digest = ?",
+            [answer.issuer, answer.serial, answer.digest],
+        )
         marks = ", ".join("?" * len(fields(StoredAnswer)))
         self._connection.execute(
-            f"INSERT OR REPLACE INTO answer ({_ANSWER}) VALUES ({marks})",  # noqa: S608 - our own names
+            f"INSERT INTO answer ({_ANSWER}) VALUES ({marks})",  # noqa: S608 - our own names
             astuple(answer),
         )
 

@@ -10,7 +10,7 @@ from cryptography import x509
 
 from pki import clock
 from pki.crl_series import Series, ShardsFixedError, publish_lists
-from pki.database import LedgerError
+from pki.engine import LedgerError
 from pki.ledger import open_ledger
 from pki.pointers import Addresses, authority_of
 from tests.pki.builders import (
@@ -83,7 +83,7 @@ def test_list_is_never_forgotten(telling: Ca) -> None:
         pytest.raises(LedgerError, match="forgotten"),
         open_ledger(telling.layout.ledger) as ledger,
     ):
-        ledger._connection.execute("DELETE FROM crl")
+        ledger.connection.execute("DELETE FROM crl")
 
 
 def test_entry_stays_for_one_list_after_the_end(telling: Ca) -> None:

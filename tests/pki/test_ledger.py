@@ -11,15 +11,18 @@ import pytest
 
 from pki import clock
 from pki import ledger as ledger_module
-from pki.database import LedgerError, create_ledger, is_missing
+from pki.database import create_ledger, is_missing
+from pki.engine import LedgerError, Rows
 from pki.entry import Entry, Event, Reason
 from pki.ledger import (
     BrokenLedgerError,
+    Ledger,
     SerialTakenError,
     VerifiedLedger,
     open_ledger,
     read_ledger,
 )
+from pki.sqlite import SqliteConnection
 from tests.pki.builders import NOW
 from tests.pki.old_ledger import PLANNED, by_the_first_release, issued
 
@@ -53,6 +56,12 @@ def tampering(path: Path) -> Iterator[sqlite3.Connection]:
     yield connection
     connection.commit()
     connection.close()
+
+
+def raw_of(ledger: Ledger) -> sqlite3.Connection:
+    """Return SQLite's own connection."""
+    assert isinstance(ledger.connection, SqliteConnection)
+    return ledger.connection.raw
 
 
 def verify(path: Path) -> VerifiedLedger:
@@ -294,7 +303,7 @@ def test_entries_come_oldest_first(path: Path) -> None:
 def test_write_ahead_log_and_full_synchronization(path: Path) -> None:
     """A commit that has returned survives a power cut."""
     with open_ledger(path) as ledger:
-        ask: Callable[[str], sqlite3.Cursor] = ledger._connection.execute
+        ask: Callable[[str], Rows] = ledger.connection.execute
         assert ask("PRAGMA journal_mode").fetchone() == ("wal",)
         assert ask("PRAGMA synchronous").fetchone() == (2,)
 
@@ -402,7 +411,8 @@ def test_questions_asked_for_each_certificate_use_an_index(path: Path) -> None:
     """A CA that has issued for years answers as fast as a new one."""
     asked: list[str] = []
     with open_ledger(path) as ledger:
-        ledger._connection.set_trace_callback(asked.append)
+        raw = raw_of(ledger)
+        raw.set_trace_callback(asked.append)
         ledger.holder_of("11")
         ledger.newest_issued("orders@localhost")
         ledger.newest_issued("orders@localhost", spki_sha256="11")
@@ -410,9 +420,9 @@ def test_questions_asked_for_each_certificate_use_an_index(path: Path) -> None:
         ledger.find(Event.ISSUED, issuer=PLANNED.issuer, serial="1")
         ledger.revocations("aa", ending=NOW)
         ledger.issued(after=NOW)
-        ledger._connection.set_trace_callback(None)
+        raw.set_trace_callback(None)
         plans = [
-            ledger._connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
+            ledger.connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
             for statement in asked
         ]
     steps = [[line[-1] for line in plan] for plan in plans]
@@ -450,7 +460,7 @@ def test_upgraded_and_new_ledger_have_the_same_tables(tmp_path: Path) -> None:
     schemas = []
     for name in ("old", "new"):
         with open_ledger(tmp_path / name) as ledger:
-            rows = ledger._connection.execute(
+            rows = ledger.connection.execute(
                 "SELECT type, name, sql FROM sqlite_master ORDER BY name"
             )
             schemas.append(

@@ -198,8 +198,8 @@ def test_unknown_identity_is_not_revoked(ca: Ca) -> None:
 def test_broken_ledger_is_an_error(ca: Ca) -> None:
     """Exit code 1, and the message names the entry."""
     with open_ledger(ca.layout.ledger) as ledger:
-        ledger._connection.execute("DROP TRIGGER entry_is_never_changed")
-        ledger._connection.execute("UPDATE entry SET run_id = 'x' WHERE sequence = 2")
+        ledger.connection.execute("DROP TRIGGER entry_is_never_changed")
+        ledger.connection.execute("UPDATE entry SET run_id = 'x' WHERE sequence = 2")
     done = pki("ledger", "verify", "--directory", ca.layout.directory)
     assert done.refusal == {"error": "ledger_broken", "message": "entry 2 was changed"}
 

@@ -12,7 +12,7 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pki import clock
-from pki.database import LedgerError
+from pki.engine import LedgerError
 from pki.ledger import open_ledger
 from pki.ocsp import Answered, OcspService, Standing, sign_in_advance
 from pki.pointers import authority_of
@@ -145,8 +145,8 @@ def test_certificates_from_before_are_answered(ca: Ca) -> None:
     """The policy has gained its addresses; `crl` makes what is missing, once."""
     certificate = ca.one()
     with open_ledger(ca.layout.ledger) as ledger:  # as by the first release
-        ledger._connection.execute("DROP TRIGGER entry_is_never_changed")
-        ledger._connection.execute("UPDATE entry SET authority = NULL")
+        ledger.connection.execute("DROP TRIGGER entry_is_never_changed")
+        ledger.connection.execute("UPDATE entry SET authority = NULL")
     ca.complete(policy_document(addresses=ADDRESSES))
     done = ca.publish()
     assert (done.answers, done.responder) == (1, True)
@@ -181,7 +181,7 @@ def test_good_that_was_stored_after_revoked_is_not_given(telling: Ca) -> None:
     assert good
     telling.revoke(ORDERS)
     with open_ledger(telling.layout.ledger) as ledger:
-        ledger._connection.execute("DROP TRIGGER revoked_always_wins")
+        ledger.connection.execute("DROP TRIGGER revoked_always_wins")
         ledger.published.put_answer(good)
     assert response(ask(telling, asked)).certificate_status is REVOKED
 

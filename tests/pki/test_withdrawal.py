@@ -264,7 +264,7 @@ def test_certificate_of_the_first_release_is_revoked(telling: Ca) -> None:
     """Its entry does not say who signed it; the certificate does."""
     certificate = telling.one()
     with open_ledger(telling.layout.ledger) as ledger:
-        connection = ledger._connection
+        connection = ledger.connection
         connection.execute("DROP TRIGGER entry_is_never_changed")
         connection.execute("UPDATE entry SET authority = NULL")
     done = withdrawal.revoke(
@@ -284,8 +284,8 @@ def test_certificate_of_an_earlier_issuing_key_is_said_to_be_untold(
     """It is recorded, and the present key cannot list it; the newer one is listed."""
     old = telling.one()
     with open_ledger(telling.layout.ledger) as ledger:
-        ledger._connection.execute("DROP TRIGGER entry_is_never_changed")
-        ledger._connection.execute("UPDATE entry SET authority = 'aa'")
+        ledger.connection.execute("DROP TRIGGER entry_is_never_changed")
+        ledger.connection.execute("UPDATE entry SET authority = 'aa'")
     new = telling.one()
     done = withdrawal.revoke(
         telling.layout,

@@ -85,8 +85,8 @@ def test_history_rewritten_as_a_whole_is_found(ca: Ca) -> None:
         entries = list(ledger.entries())
     with open_ledger(rewritten) as ledger:
         for trigger in ("changed", "removed"):
-            ledger._connection.execute(f"DROP TRIGGER entry_is_never_{trigger}")
-        ledger._connection.execute("DELETE FROM entry")
+            ledger.connection.execute(f"DROP TRIGGER entry_is_never_{trigger}")
+        ledger.connection.execute("DELETE FROM entry")
         for entry in entries:
             ledger.append(replace(entry, run_id="nothing happened"))
         assert ledger.verify().entries == len(entries)

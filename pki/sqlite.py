@@ -1,0 +1,164 @@
+"""A ledger in one file: SQLite, with a write-ahead log and full synchronisation.
+
+A commit that has returned survives a power cut. `database` comes here.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from pki.engine import LedgerError, RuleError
+from pki.tables import STEPS, VERSION, Effect, Rule
+
+_PATIENCE = 30.0  # seconds, while another process writes
+
+
+class SqliteConnection:
+    """An open file, as `engine.Connection`."""
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self.raw = raw
+
+    def execute(self, statement: str, values: Sequence[object] = ()) -> sqlite3.Cursor:
+        """Run one statement."""
+        try:
+            return self.raw.execute(statement, values)
+        except sqlite3.IntegrityError as error:
+            raise RuleError(str(error)) from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Write all or nothing; another writer waits from here on."""
+        self.raw.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            if self.raw.in_transaction:  # a full disk has rolled back already
+                self.raw.execute("ROLLBACK")
+            raise
+        self.raw.execute("COMMIT")
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Read one moment's state."""
+        self.raw.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if self.raw.in_transaction:
+                self.raw.execute("ROLLBACK")
+
+    def highest(self) -> int:
+        """Return what SQLite remembers of AUTOINCREMENT."""
+        row = self.raw.execute(
+            "SELECT seq FROM sqlite_sequence WHERE name = 'entry'"
+        ).fetchone()
+        return row[0] if row else 0
+
+
+def create(path: Path) -> None:
+    """Make an empty file at `path`, for its owner's eyes only, if there is none."""
+    # SQLite gives its side files the mode of the database, so that one decides.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    with _opened(path) as raw:
+        raw.execute("PRAGMA journal_mode = WAL")
+        _bring_up(raw)
+
+
+def is_missing(path: Path) -> bool:
+    """Return whether there is no file at `path`, or one whose making was cut off.
+
+    Raises:
+        LedgerError: there is something else.
+    """
+    if not path.exists():
+        return True
+    with _opened(path) as raw:
+        return _version(raw) == 0
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[SqliteConnection]:
+    """Open the file at `path` to write in, brought to the present version.
+
+    Raises:
+        LedgerError: there is none, it is no ledger, or of an unknown version.
+    """
+    if not path.exists():
+        raise LedgerError(f"there is no ledger at {path}")
+    with _opened(path) as raw:
+        if 0 < _version(raw) < VERSION:
+            _bring_up(raw)
+        _check_version(path, raw)
+        yield SqliteConnection(raw)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[SqliteConnection]:
+    """Open the file at `path` so that nothing can be written in it.
+
+    Raises:
+        LedgerError: there is none, it is no ledger, or not of the present version.
+    """
+    if not path.exists():
+        raise LedgerError(f"there is no ledger at {path}")
+    with _opened(path, "?mode=ro") as raw:
+        _check_version(path, raw)
+        yield SqliteConnection(raw)
+
+
+@contextmanager
+def _opened(path: Path, mode: str = "") -> Iterator[sqlite3.Connection]:
+    raw = sqlite3.connect(
+        f"{path.absolute().as_uri()}{mode}",
+        isolation_level=None,
+        timeout=_PATIENCE,
+        uri=True,
+    )
+    try:
+        raw.execute("PRAGMA synchronous = FULL")
+        yield raw
+    except sqlite3.DatabaseError as error:
+        raise LedgerError(f"{path} cannot be used as a ledger: {error}") from error
+    finally:
+        raw.close()
+
+
+def _bring_up(raw: sqlite3.Connection) -> None:
+    """Make what the present version has and the file lacks, all or nothing."""
+    raw.execute("BEGIN IMMEDIATE")
+    for number in range(_version(raw) + 1, VERSION + 1):
+        for part in STEPS[number]:
+            raw.execute(_statement(part))
+        raw.execute(f"PRAGMA user_version = {number}")
+    raw.execute("COMMIT")
+
+
+def _statement(part: str | Rule | Effect) -> str:
+    if isinstance(part, Rule):
+        condition = f" WHEN {part.when}" if part.when else ""
+        return (
+            f"CREATE TRIGGER {part.name} BEFORE {part.event} ON {part.table}"
+            f"{condition} BEGIN SELECT RAISE(ABORT, '{part.message}'); END"
+        )
+    if isinstance(part, Effect):
+        return (
+            f"CREATE TRIGGER {part.name} AFTER INSERT ON {part.table}"
+            f" WHEN {part.when} BEGIN {part.statement}; END"
+        )
+    return part
+
+
+def _check_version(path: Path, raw: sqlite3.Connection) -> None:
+    version = _version(raw)
+    if version != VERSION:
+        raise LedgerError(
+            f"{path} has ledger version {version}, only {VERSION} is known"
+        )
+
+
+def _version(raw: sqlite3.Connection) -> int:
+    version: int = raw.execute("PRAGMA user_version").fetchone()[0]
+    return version

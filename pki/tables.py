@@ -1,0 +1,145 @@
+"""The tables of the ledger, release after release, as every engine understands them.
+
+A step is what one version adds to the one before: a new database takes them all, an
+older one those it lacks, and no entry is touched. To add a table is to add a step; a
+step that was released is never changed.
+
+Types are INTEGER (64 bit), TEXT and BLOB, of which each engine takes its own. What a
+table refuses by itself is a `Rule`, what follows from a row an `Effect`: they hold for
+whoever writes, not only for the code above.
+"""
+
+from typing import NamedTuple
+
+
+class Rule(NamedTuple):
+    """What `table` refuses on `event` (INSERT, UPDATE or DELETE), `when` it holds."""
+
+    name: str
+    event: str
+    table: str
+    message: str
+    when: str = ""  # over NEW and OLD
+
+
+class Effect(NamedTuple):
+    """The statement that follows an INSERT into `table`, `when` it holds."""
+
+    name: str
+    table: str
+    when: str
+    statement: str
+
+
+Step = tuple[str | Rule | Effect, ...]
+
+_FIRST: Step = (
+    """
+CREATE TABLE entry (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    event TEXT NOT NULL,
+    recorded_at TEXT NOT NULL,
+    run_id TEXT NOT NULL,
+    issuer TEXT NOT NULL,
+    serial TEXT NOT NULL,
+    identity TEXT NOT NULL,
+    spiffe_id TEXT NOT NULL,
+    spki_sha256 TEXT NOT NULL,
+    not_before TEXT NOT NULL,
+    not_after TEXT NOT NULL,
+    certificate TEXT,
+    previous TEXT NOT NULL,
+    hash TEXT NOT NULL UNIQUE,
+    UNIQUE (issuer, serial, event)
+)""",
+    "CREATE INDEX entry_by_key ON entry (spki_sha256)",
+    "CREATE INDEX entry_by_identity ON entry (identity, event)",
+    Rule("entry_is_never_changed", "UPDATE", "entry", "the ledger is append-only"),
+    Rule("entry_is_never_removed", "DELETE", "entry", "the ledger is append-only"),
+)
+_SECOND: Step = (
+    "ALTER TABLE entry ADD COLUMN reason TEXT",
+    "ALTER TABLE entry ADD COLUMN authority TEXT",
+    "CREATE INDEX entry_by_end ON entry (event, not_after)",
+    # Where the certificates of one CA key say that their revocation is told.
+    """
+CREATE TABLE address (
+    authority TEXT NOT NULL,
+    url TEXT NOT NULL,
+    shards INTEGER NOT NULL,
+    PRIMARY KEY (authority, url)
+)""",
+    # The newest list of each scope: full, delta, or the number of a shard.
+    """
+CREATE TABLE crl (
+    authority TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    covers INTEGER NOT NULL,
+    this_update TEXT NOT NULL,
+    next_update TEXT NOT NULL,
+    der BLOB NOT NULL,
+    base_number INTEGER,
+    base_covers INTEGER,
+    base_update TEXT,
+    PRIMARY KEY (authority, scope)
+)""",
+    Rule(
+        "crl_number_rises",
+        "UPDATE",
+        "crl",
+        "the number of a CRL must rise",
+        when="NEW.number <= OLD.number",
+    ),
+    Rule(
+        "crl_is_never_removed",
+        "DELETE",
+        "crl",
+        "the number of a CRL would be forgotten",
+    ),
+    # OCSP answers signed in advance, one for each hash that requests are made with.
+    """
+CREATE TABLE answer (
+    issuer TEXT NOT NULL,
+    serial TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    revoked INTEGER NOT NULL,
+    this_update TEXT NOT NULL,
+    next_update TEXT NOT NULL,
+    not_after TEXT NOT NULL,
+    der BLOB NOT NULL,
+    PRIMARY KEY (issuer, serial, digest)
+)""",
+    "CREATE INDEX answer_by_end ON answer (not_after)",
+    Rule(
+        "revoked_always_wins",
+        "INSERT",
+        "answer",
+        "the certificate is revoked",
+        when="NEW.revoked = 0 AND EXISTS (SELECT 1 FROM entry WHERE "
+        "issuer = NEW.issuer AND serial = NEW.serial AND event = 'revoked')",
+    ),
+    Effect(
+        "revoked_takes_answers_away",
+        "entry",
+        "NEW.event = 'revoked'",
+        "DELETE FROM answer WHERE issuer = NEW.issuer AND serial = NEW.serial",
+    ),
+    Rule(
+        "answer_is_replaced_whole",
+        "UPDATE",
+        "answer",
+        "an answer is replaced, never changed",
+    ),
+    # The newest hash of the chain, signed by the issuing CA.
+    """
+CREATE TABLE head (
+    sequence INTEGER PRIMARY KEY,
+    hash TEXT NOT NULL,
+    time TEXT NOT NULL,
+    signature TEXT NOT NULL
+)""",
+)
+
+STEPS: dict[int, Step] = {1: _FIRST, 2: _SECOND}
+VERSION = max(STEPS)
