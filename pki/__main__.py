@@ -158,13 +158,30 @@ def issue(
 
 @main.command()
 @directory_option
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["json", "pem", "spiffe"]),
+    default="json",
+    help="pem: the certificates alone; spiffe: a numbered JWK Set, for other "
+    "trust domains.",
+)
 @answers_in_json
-def bundle(directory: Path) -> dict[str, object]:
-    """Show the trust bundle: the root certificate that everyone needs."""
-    from pki import authority, report
+def bundle(directory: Path, *, form: str) -> dict[str, object] | str:
+    """Show the trust bundle: the root certificate that everyone needs.
+
+    A SPIFFE bundle gets a higher number whenever its certificates change.
+    """
+    from pki import authority, bundle_series, clock, report
+    from pki.bundle import write_spiffe
     from pki.layout import Layout
 
-    return report.bundle(authority.trust_bundle(Layout(directory)))
+    layout = Layout(directory)
+    root = authority.trust_bundle(layout)
+    if form == "spiffe":
+        roots = (root,)
+        return write_spiffe(bundle_series.published(layout, roots, now=clock.utc_now()))
+    return report.pem(root) if form == "pem" else report.bundle(root)
 
 
 def _requests(document: bytes) -> "list[Request]":

@@ -62,8 +62,10 @@ class InputError(PkiError):
     code = "invalid_input"
 
 
-def answers_in_json(verb: Callable[_P, dict[str, object]]) -> Callable[_P, None]:
-    """Print what `verb` returns, or the reason it refuses."""
+def answers_in_json(
+    verb: Callable[_P, dict[str, object] | str],
+) -> Callable[_P, None]:
+    """Print what `verb` returns, or the reason it refuses; a text goes out as it is."""
 
     @wraps(verb)
     def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
@@ -77,7 +79,8 @@ def answers_in_json(verb: Callable[_P, dict[str, object]]) -> Callable[_P, None]
             refusal = {"error": "system", "message": str(error)}
             click.echo(json.dumps(refusal), err=True)
             sys.exit(1)
-        click.echo(json.dumps(answer, indent=2))
+        text = answer if isinstance(answer, str) else json.dumps(answer, indent=2)
+        click.echo(text, nl=not text.endswith("\n"))
 
     return run
 

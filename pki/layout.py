@@ -37,6 +37,11 @@ class Layout:
         """Every certificate ever."""
         return self.directory / "ledger.sqlite"
 
+    @property
+    def bundle(self) -> Path:
+        """The trust bundle as it was last published, with its number."""
+        return self.directory / "bundle.json"
+
     def sealed_key(self, purpose: str) -> Path:
         """Return where the key of `root` or `issuing` lies, sealed."""
         return self.directory / f"{purpose}.key.sealed"
