@@ -19,9 +19,8 @@ from services import fapi2
 from services.errors import ServiceError
 from services.rates import Rate, Rates
 from services.registration.client import ClientConfig, check_trust_domains
-from services.registration.terms import Scope, Scopes, Text, Url
-
-Port = Annotated[int, Meta(ge=1, le=65535)]
+from services.registration.terms import Port, Scope, Scopes, Text, Url
+from services.revocation_config import PublicationConfig, RevocationConfig
 
 
 class ConfigError(ServiceError):
@@ -88,6 +87,9 @@ class TrustedHop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             _check_spiffe_id(self.spiffe_id)
 
 
+Grace = Annotated[int, Meta(ge=0, le=366 * 86400)]  # seconds; 0: none
+
+
 class RenewalConfig(
     msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 ):
@@ -98,6 +100,7 @@ class RenewalConfig(
     patience: Annotated[float, Meta(gt=0, le=60)] = 10.0  # s: an answer, the live port
     first_pause: Annotated[float, Meta(gt=0, le=3600)] = 10.0  # s, after a failure;
     longest_pause: Annotated[float, Meta(gt=0, le=86400)] = 900.0  # doubled up to this
+    grace: Grace = 0  # how long an expired certificate is still tried with
 
     def __post_init__(self) -> None:
         _check_spiffe_id(self.spiffe_id)
@@ -123,6 +126,7 @@ class _Process(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     monitors: tuple[Text, ...] = ()  # SPIFFE IDs that may read its metrics
     trusted_hops: tuple[TrustedHop, ...] = ()  # none: the connection says who calls
     renewal: RenewalConfig | None = None  # None: the roll-out alone renews
+    revocation: RevocationConfig | None = None  # None: no revocation is heard of
 
     def __post_init__(self) -> None:
         ip_address(self.address)
@@ -230,16 +234,6 @@ class GatewayConfig(
             raise ValueError("token_service: a gateway needs introspection_endpoint")
 
 
-class PublicationConfig(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
-):
-    """Where lists and answers about revocation are told to everybody, over HTTP."""
-
-    port: Port  # at the address of the CA's front
-    # What stands before /crl, /ocsp and /ca in the URLs of the CA's policy.
-    path: Annotated[str, Meta(pattern=r"^(/[A-Za-z0-9._-]+)*\Z")] = ""
-
-
 class EnrolmentConfig(
     _Process, frozen=True, kw_only=True, tag="enrolment", tag_field="kind"
 ):
@@ -251,6 +245,7 @@ class EnrolmentConfig(
     rate: Rate = Rate(per_second=1 / 60, burst=10)  # of each identity
     waiting: Annotated[int, Meta(ge=1, le=10_000)] = 64  # requests for the CA's key
     publication: PublicationConfig | None = None  # None: nothing is published here
+    grace: Grace = 0  # how long after its end a certificate still renews itself
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -6,8 +6,9 @@ Called by what derives documents and descriptions.
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from .model import ENROLMENT, TOKEN_SERVICE, Gateway, Service, Topology
+from .model import ENROLMENT, TOKEN_SERVICE, Gateway, Service, Topology, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,6 +69,22 @@ def renewal(topology: Topology) -> Mapping[str, Any]:
         "spiffe_id": topology.spiffe_id(ENROLMENT),
     }
     return {"renewal": front}
+
+
+def revocation(topology: Topology) -> Mapping[str, Any]:
+    """Return where a process learns of revocations, as a member; or nothing."""
+    told = topology.publication
+    if told is None:
+        return {}
+    return {"revocation": {"url": told.url, "bound": seconds(told.bound)}}
+
+
+def publication(topology: Topology) -> Mapping[str, Any]:
+    """Return where the CA's front tells of them, as a member; or nothing."""
+    told = topology.publication
+    if told is None:
+        return {}
+    return {"publication": {"port": told.port, "path": urlsplit(told.url).path}}
 
 
 def token_service(topology: Topology) -> Mapping[str, Any]:

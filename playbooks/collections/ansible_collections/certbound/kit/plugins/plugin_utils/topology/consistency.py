@@ -16,6 +16,7 @@ from .model import ENROLMENT, TOKEN_SERVICE, Gateway, Proxy, Service, Topology, 
 from .parts import check_parts
 from .permissions import LONGEST_TOKEN, check_permissions
 from .profile import check_profile
+from .publication import check_publication
 from .stores import check_stores
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def check(document: Document, topology: Topology) -> None:
     _check_host_names(document, topology)
     _check_issuer(document, topology)
     _check_ports(document, topology)
+    check_publication(document, topology)
     _check_audiences(document, topology)
     _check_origins(document, topology)
     _check_lifetimes(document, topology)
@@ -128,9 +130,8 @@ def _check_issuer(document: Document, topology: Topology) -> None:
 
 def _check_ports(document: Document, topology: Topology) -> None:
     taken: dict[tuple[str, int], str] = {}
-    front = [] if topology.ca_port is None else [topology.ca_port]
     for key, hosts, port in [
-        *((("ca",), (topology.ca_host,), port) for port in front),
+        *((key, (topology.ca_host,), port) for key, port in _fronts(topology)),
         (("token_service",), topology.token_hosts, topology.token_port),
         *((key, own.hosts, own.port) for key, own in _named(topology)),
     ]:
@@ -142,7 +143,15 @@ def _check_ports(document: Document, topology: Topology) -> None:
                     f"{port} is the port of {taken[place]} on host {host} already, "
                     "expected another",
                 )
-            taken[place] = key[-1]
+            taken[place] = str(key[-1])
+
+
+def _fronts(topology: Topology) -> Iterator[tuple[KeyPath, int]]:
+    """Yield the listeners of the CA's front."""
+    if topology.ca_port is not None:
+        yield ("ca",), topology.ca_port
+    if topology.publication is not None:
+        yield ("ca", "publication"), topology.publication.port
 
 
 def _check_audiences(document: Document, topology: Topology) -> None:

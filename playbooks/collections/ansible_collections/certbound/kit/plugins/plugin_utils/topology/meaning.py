@@ -19,6 +19,7 @@ from .model import (
     Host,
     Lifetimes,
     Proxy,
+    Publication,
     Route,
     Service,
     Store,
@@ -81,6 +82,7 @@ def _topology(data: dict[str, Any]) -> Topology:
         hosts=hosts,
         ca_host=data["ca"]["host"],
         ca_port=data["ca"].get("port"),
+        publication=_publication(data["ca"], hosts),
         token_hosts=tuple(token_service["hosts"]),
         token_port=token_service["port"],
         token_store=_store(token_service),
@@ -105,6 +107,18 @@ def _topology(data: dict[str, Any]) -> Topology:
             for name, client in data.get("clients", {}).items()
         },
         drill=data.get("drill"),
+    )
+
+
+def _publication(ca: dict[str, Any], hosts: dict[str, Host]) -> Publication | None:
+    if "publication" not in ca:
+        return None
+    told = ca["publication"]
+    return Publication(
+        port=told["port"],
+        url=told.get("url", f"http://{hosts[ca['host']].dns}:{told['port']}/pki"),
+        shards=told.get("shards", 1),
+        bound=duration(told.get("bound", "5s")),
     )
 
 

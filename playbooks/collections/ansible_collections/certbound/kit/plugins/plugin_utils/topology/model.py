@@ -61,6 +61,16 @@ class Host:
 
 
 @dataclass(frozen=True)
+class Publication:
+    """Where revocations are told, and how soon everybody must know of them."""
+
+    port: int  # on the CA's host
+    url: str
+    shards: int
+    bound: timedelta
+
+
+@dataclass(frozen=True)
 class Store:
     """Where state stands that replicas share, unless each keeps its own."""
 
@@ -197,6 +207,7 @@ class Topology:
     hosts: Mapping[str, Host]
     ca_host: str
     ca_port: int | None  # of the CA's front; None: roll-outs alone renew
+    publication: Publication | None  # None: nobody learns of a revocation
     token_hosts: tuple[str, ...]
     token_port: int
     issuer: str

@@ -22,6 +22,8 @@ def ca_policy(topology: Topology) -> dict[str, Any]:
         for host in topology.hosts.values()
         if host.dns != topology.dns_domain and not host.dns.endswith(within)
     ]
+    told = topology.publication
+    pointers = {"url": told.url, "shards": told.shards} if told else None
     return {
         "trust_domain": topology.trust_domain,
         "permitted_dns": [topology.dns_domain, *outside],
@@ -38,4 +40,5 @@ def ca_policy(topology: Topology) -> dict[str, Any]:
             for host in topology.hosts
             for name in identities_on(topology, host)
         },
+        **({"revocation": pointers} if pointers else {}),
     }

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from .addresses import origins, port_of, renewal, token_service, url_of
+from .addresses import (
+    origins,
+    port_of,
+    publication,
+    renewal,
+    revocation,
+    token_service,
+    url_of,
+)
 from .hops import hops
 from .instances import instance_id, instances_on
 from .model import ENROLMENT, TOKEN_SERVICE, Gateway, Service, Store, Topology
@@ -51,9 +59,10 @@ def process_document(topology: Topology, name: str, host: str, places: Places) -
         "state": str(places.state(name)),
         "trusted_hops": hops(topology, name),
         **renewal(topology),
+        **revocation(topology),
     }
     if name == ENROLMENT:
-        return common | _of_front(places)
+        return common | _of_front(topology, places)
     if name == TOKEN_SERVICE:
         common |= _store(topology.token_store)
         return common | _of_token_service(topology, host)
@@ -63,11 +72,12 @@ def process_document(topology: Topology, name: str, host: str, places: Places) -
     return common | _of_service(topology, topology.services[name], host)
 
 
-def _of_front(places: Places) -> Json:
+def _of_front(topology: Topology, places: Places) -> Json:
     return {
         "kind": "enrolment",
         "ca": str(places.authority),
         "issuing_passphrase": str(places.instance(ENROLMENT) / "issuing-passphrase"),
+        **publication(topology),
     }
 
 
