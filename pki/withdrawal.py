@@ -80,10 +80,13 @@ def revoke(  # noqa: PLR0913 - each is told apart by its name
     run_id: str,
     now: Callable[[], datetime] = clock.utc_now,
 ) -> Withdrawn:
-    """Revoke what `target` names and what has not ended, in one transaction.
+    """Revoke what `target` names and still serves, in one transaction.
 
-    The certificate of an issuing CA takes its serial and the root's passphrase. A
-    passphrase is asked for only if there is something to revoke.
+    That is what has not ended, and the newest of an identity in any case: the CA's
+    front may have a grace in which an expired one renews (`services.enrolment`).
+
+    The certificate of an issuing CA takes its serial and the root's key. A key is
+    opened only if there is something to revoke.
 
     Raises:
         NoAuthorityError: there is no CA in the directory.
@@ -136,18 +139,24 @@ def _aim(desk: Desk, target: Target) -> tuple[list[Entry], tuple[Entry, ...]]:
         )
         if revoked:
             before.append(revoked)
-        elif entry.not_after > clock.to_text(desk.now):
+        elif entry.not_after > clock.to_text(desk.now) or _is_newest(entry, desk):
             found.append(entry)
     return found, tuple(before)
+
+
+def _is_newest(entry: Entry, desk: Desk) -> bool:
+    return entry == desk.ledger.newest_issued(entry.identity)
 
 
 def _issued(desk: Desk, target: Target) -> Sequence[Entry]:
     if target.identity is not None:
         if target.identity in {"root", "issuing"}:
             raise AuthorityCertificateError(f"{target.identity}: name it by its serial")
-        if desk.ledger.newest_issued(target.identity) is None:
+        newest = desk.ledger.newest_issued(target.identity)
+        if newest is None:
             raise UnknownCertificateError(f"{target.identity!r} had no certificate")
-        return desk.ledger.issued(after=desk.now, identity=target.identity)
+        living = desk.ledger.issued(after=desk.now, identity=target.identity)
+        return living if newest in living else [*living, newest]
     text = f"{target.serial or 0:x}"
     for issuer in (desk.issuing, desk.root):
         name = issuer.subject.rfc4514_string()

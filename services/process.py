@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -44,7 +45,7 @@ from services.wire.forwarded import ForwardedCertificate
 from services.wire.generation import LiveIdentity
 from services.wire.hops import Hop
 from services.wire.server import server
-from services.wire.tls import NO_ANCHORS, Anchors
+from services.wire.tls import NO_ANCHORS, NO_GRACE, Anchors
 
 
 def serve(path: Path) -> None:
@@ -79,6 +80,7 @@ def serve(path: Path) -> None:
         tls_minimum=config.tls_minimum,
         demand_certificate=not any(hop.is_nameless for hop in hops.current()),
         anchors=made.anchors,
+        grace=made.grace,
     )
     # uvicorn finishes what is under way and then raises the signal again for whoever
     # had it before: a process told to stop has not failed.
@@ -111,6 +113,7 @@ class _Made:
     identity: LiveIdentity
     vitals: Vitals | None = None  # beside its identity
     anchors: Anchors = NO_ANCHORS
+    grace: timedelta = NO_GRACE
     describe: Callable[[], dict[str, Any]] | None = None
     beside: Callable[[], AbstractContextManager[object]] = nullcontext  # it runs
 
@@ -163,7 +166,11 @@ def _enrolment(path: Path, first: EnrolmentConfig) -> _Made:
 
     app = create_front(Watched(read, file_stamp(path), name=str(path)))
     return _Made(
-        app, _identity(first), app.state.vitals, beside=lambda: publishing(first)
+        app,
+        _identity(first),
+        app.state.vitals,
+        grace=timedelta(seconds=first.grace),
+        beside=lambda: publishing(first),
     )
 
 

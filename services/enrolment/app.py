@@ -16,8 +16,9 @@ this one, and nothing of it belongs into these routes.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
+from logging import INFO, WARNING
 
 from cryptography import x509
 from starlette.applications import Starlette
@@ -90,7 +91,8 @@ class Enrolment:
     async def simplereenroll(self, request: Request) -> Response:
         """Answer with the next certificate of the peer (section 4.2.2).
 
-        1. Who asks is in the certificate of this connection, good now.
+        1. Who asks is in the certificate of this connection, good now or, where there
+           is a grace, ended no longer ago than that.
         2. It has not asked too often.
         3. The body is one request.
         4. `office`: it may be renewed, and is.
@@ -105,7 +107,7 @@ class Enrolment:
         renewed = await self._queue.do(  # 4
             partial(self._office.renew, wanted, peer.certificate), most=config.waiting
         )
-        _note(peer, renewed.identity, renewed.certificate)
+        _note(peer, renewed.identity, renewed.certificate, self._clock())
         return Response(
             messages.certificates([renewed.certificate]),
             media_type=messages.CERTIFICATES,
@@ -124,10 +126,10 @@ class Enrolment:
         return answering
 
     def _peer(self, request: Request, config: EnrolmentConfig) -> Peer:
+        # As of then a certificate was good that ended since: nobody else looks back.
+        then = self._clock() - timedelta(seconds=config.grace)
         try:
-            return peer_of(
-                request.scope, trust_domain=config.trust_domain, now=self._clock()
-            )
+            return peer_of(request.scope, trust_domain=config.trust_domain, now=then)
         except PeerError as error:
             raise UnusableCertificateError(str(error)) from error
 
@@ -172,12 +174,17 @@ def _routes(enrolment: Enrolment) -> list[Route]:
     ]
 
 
-def _note(peer: Peer, identity: str, certificate: x509.Certificate) -> None:
+def _note(
+    peer: Peer, identity: str, certificate: x509.Certificate, now: datetime
+) -> None:
+    late = max(now - peer.not_after, timedelta(0))
     audit.granted(
         "certificate.renewed",
         client_id=identity,
         peer=peer.spiffe_id,
         serial=peer.serial,
+        level=WARNING if late else INFO,
+        expired_s=round(late.total_seconds()),
         renewed=format(certificate.serial_number, "x"),
         not_after=to_text(certificate.not_valid_after_utc),
     )

@@ -7,7 +7,8 @@ play installs meanwhile is simply the present certificate from then on.
 A try that fails costs nothing while life remains: the next one comes after a pause that
 doubles up to a bound. Only what no further try can mend is logged as an error: a new
 certificate that is not served, a refusal, and a certificate that is over. For the last
-one a play must come, because SSH is then what vouches for the host.
+one a play must come, because SSH is then what vouches for the host; unless there is a
+grace, in which the expired certificate is still tried with.
 """
 
 from collections.abc import Callable, Iterator
@@ -78,22 +79,30 @@ class Renewal:
 
     def _try(self, place: Place, present: Generation, now: datetime) -> None:
         try:
-            if now > present.not_after:
+            if now > present.not_after + timedelta(seconds=place.renewal.grace):
                 raise ExpiredError(
-                    f"serial {present.serial:x} ended at {to_text(present.not_after)}: "
-                    "run the roll-out, nothing else can vouch for this host"
+                    f"serial {present.serial:x} ended at {to_text(present.not_after)}"
+                    f"{_and_so_did(place.renewal.grace)}: run the roll-out, nothing "
+                    "else can vouch for this host"
                 )
             self._welcome(renew(place, present))
             metrics.renewed()
         except OvertakenError as error:
             log.event("renewal.overtaken", reason=error)
         except RenewalError as error:
-            self._postpone(error, place.renewal)
+            over = now > present.not_after
+            self._postpone(error, place.renewal, alarm=over)
 
     def _welcome(self, present: Generation) -> None:
         self._seen, self._failures, self._not_before = present, 0, None
 
-    def _postpone(self, error: RenewalError, config: RenewalConfig | None) -> None:
+    def _postpone(
+        self,
+        error: RenewalError,
+        config: RenewalConfig | None,
+        *,
+        alarm: bool = False,
+    ) -> None:
         metrics.not_renewed(error)
         self._failures += 1
         first, longest = (
@@ -107,12 +116,16 @@ class Renewal:
         self._not_before = self.clock() + max(wait, error.retry_after)
         log.event(
             "renewal.failed",
-            level=ERROR if isinstance(error, _ALARMS) else WARNING,
+            level=ERROR if alarm or isinstance(error, _ALARMS) else WARNING,
             cause=type(error).__name__,
             reason=error,
             failures=self._failures,
             again_at=to_text(self._not_before),
         )
+
+
+def _and_so_did(grace: int) -> str:
+    return f", and its grace {grace} s later" if grace else ""
 
 
 @contextmanager

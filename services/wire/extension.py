@@ -56,7 +56,7 @@ class WithCertificate(asyncio.Protocol):
 def extension(tls: ssl.SSLObject) -> dict[str, object]:
     """Return the extension's members for a connection that has shaken hands."""
     leaf = tls.getpeercert(binary_form=True)
-    chain = _chain(tls, leaf)
+    chain = chain_of(tls)
     cipher = tls.cipher()
     members: dict[str, object] = {
         "server_cert": None,
@@ -81,8 +81,9 @@ def _extended(app: Callable[..., Any], tls: dict[str, object]) -> Callable[..., 
     return extended
 
 
-def _chain(tls: ssl.SSLObject, leaf: bytes | None) -> tuple[bytes, ...]:
-    """Return the verified chain in DER, or what can be known of it."""
+def chain_of(tls: ssl.SSLObject) -> tuple[bytes, ...]:
+    """Return the verified chain in DER, the leaf first, or what can be known of it."""
+    leaf = tls.getpeercert(binary_form=True)
     if leaf is None:
         return ()
     verified = getattr(tls, "get_verified_chain", None)  # Python 3.13

@@ -15,6 +15,7 @@ import asyncio
 import socket
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, Literal
 
 import uvicorn
@@ -25,7 +26,7 @@ from services.wire.extension import WithCertificate
 from services.wire.generation import LiveIdentity
 from services.wire.manager import inherited_listener, notify
 from services.wire.patience import PatientH11, PatientHttpTools
-from services.wire.tls import NO_ANCHORS, Anchors, Minimum, ServerContext
+from services.wire.tls import NO_ANCHORS, NO_GRACE, Anchors, Minimum, ServerContext
 
 Parser = Literal["auto", "h11", "httptools"]
 Loop = Literal["auto", "asyncio", "uvloop"]
@@ -125,6 +126,7 @@ def server(  # noqa: PLR0913 - all but two have the value that production uses
     tls_minimum: Minimum = "1.3",
     demand_certificate: bool = True,
     anchors: Anchors = NO_ANCHORS,
+    grace: timedelta = NO_GRACE,
     http: Parser = "auto",
     loop: Loop = "auto",
 ) -> Server:
@@ -133,7 +135,8 @@ def server(  # noqa: PLR0913 - all but two have the value that production uses
     Port 0 takes a free one, which the server's `port` then tells. A socket that systemd
     opened for this process is taken instead. Without `demand_certificate` a peer may
     come with no certificate; `app` must refuse whoever does (`wire.forwarded`). Whoever
-    comes by one of the `anchors` is no peer (`wire.peer`).
+    comes by one of the `anchors` is no peer (`wire.peer`). A certificate is let in for
+    `grace` after its end; what it may be used for then is for `app` to say.
 
     Raises:
         AddressError: the address or port cannot be listened on.
@@ -144,6 +147,7 @@ def server(  # noqa: PLR0913 - all but two have the value that production uses
         minimum=tls_minimum,
         demand_certificate=demand_certificate,
         anchors=anchors,
+        grace=grace,
     )
     inherited = inherited_listener()
     config = _config(app, address, port, http=_PARSERS[http], loop=loop)

@@ -23,11 +23,18 @@ The names of the CAs are not listed in the certificate request (RFC 8446, sectio
 import logging
 import ssl
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any, Literal, Protocol, Self
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from pki.clock import utc_now
 from pki.identity import SpiffeId
+from pki.trust import TrustBundle
 from services import log
+from services.wire.extension import chain_of
 from services.wire.generation import Generation, LiveIdentity
+from services.wire.grace import NO_CHECK_TIME, check_times
 from services.wire.peer import PeerError, workload_of
 
 Minimum = Literal["1.2", "1.3"]
@@ -73,6 +80,7 @@ class _NoAnchors:
 
 
 NO_ANCHORS: Anchors = _NoAnchors()
+NO_GRACE = timedelta(0)
 
 
 class ServerContext(ssl.SSLContext):
@@ -94,6 +102,7 @@ class ServerContext(ssl.SSLContext):
         minimum: Minimum = "1.3",
         demand_certificate: bool = True,
         anchors: Anchors = NO_ANCHORS,
+        grace: timedelta = NO_GRACE,
     ) -> None:
         """Build the first context.
 
@@ -105,6 +114,7 @@ class ServerContext(ssl.SSLContext):
         # A certificate that is shown is checked either way.
         self._mode = ssl.CERT_REQUIRED if demand_certificate else ssl.CERT_OPTIONAL
         self._anchors = anchors
+        self._grace = grace
         self._seen = self._taken = (identity.current(), anchors.current())
         self._context = self._made()
 
@@ -149,12 +159,20 @@ class ServerContext(ssl.SSLContext):
         if anchors:
             members["own_roots"] = frozenset(context.get_ca_certs(binary_form=True))
             context.load_verify_locations(cadata=anchors)
+        if self._grace:
+            members["grace"] = self._grace
+            context.verify_flags |= NO_CHECK_TIME
         context.sslobject_class = type("ServerSide", (_ServerSide,), members)
         return context
 
 
-def client_context(generation: Generation, expected: SpiffeId) -> ssl.SSLContext:
+def client_context(
+    generation: Generation | None, expected: SpiffeId, trust: TrustBundle | None = None
+) -> ssl.SSLContext:
     """Return a context that presents `generation` to `expected`, and to nobody else.
+
+    Without a generation it presents nothing. It trusts the roots of the trust domain of
+    `expected`, and none else: the generation's, or for another domain those of `trust`.
 
     OpenSSL checks chain and host name. Then `do_handshake` compares the SPIFFE ID and
     raises `ssl.SSLCertVerificationError`, before any request is sent to another.
@@ -163,7 +181,8 @@ def client_context(generation: Generation, expected: SpiffeId) -> ssl.SSLContext
     thread; the name to expect lies in the class of its connections.
 
     Raises:
-        ssl.SSLError: OpenSSL does not take the generation's files.
+        ssl.SSLError: OpenSSL does not take the generation's files, or nothing of the
+            trust domain is trusted.
         OSError: they are no longer there.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks chain and host name
@@ -171,7 +190,9 @@ def client_context(generation: Generation, expected: SpiffeId) -> ssl.SSLContext
     named = {"expected": expected}
     context.sslobject_class = type("ClientSide", (_ClientSide,), named)
     context.sslsocket_class = type("ClientSocket", (_ClientSocket,), named)
-    _load(context, generation)
+    if generation is not None:
+        _present(context, generation)
+    _trust(context, _roots_for(expected, generation, trust))
     return context
 
 
@@ -185,6 +206,7 @@ class _ServerSide(ssl.SSLObject):
 
     missed: Callable[[], None]
     own_roots: frozenset[bytes] | None = None  # where there are anchors beside them
+    grace = NO_GRACE  # else OpenSSL has not looked at the time
     _refusal: tuple[object, ...] | None = None
 
     def do_handshake(self) -> None:
@@ -193,6 +215,8 @@ class _ServerSide(ssl.SSLObject):
             raise ssl.SSLError(*self._refusal)
         try:
             super().do_handshake()
+            if self.grace:
+                check_times(chain_of(self), grace=self.grace, now=utc_now())
         except _UNFINISHED:
             raise
         except ssl.SSLError as error:
@@ -201,7 +225,8 @@ class _ServerSide(ssl.SSLObject):
             log.event(
                 "tls.refused",
                 level=logging.WARNING,
-                reason=getattr(error, "verify_message", None) or error.reason,
+                reason=getattr(error, "verify_message", None)
+                or getattr(error, "reason", None),  # ours (`grace`) has neither
                 error=error.strerror,
             )
             if getattr(error, "verify_code", None) == _SELF_SIGNED:
@@ -261,13 +286,33 @@ def _server_context(
     context.num_tickets = 0
     context.verify_mode = mode
     context.set_alpn_protocols(_ALPN)
-    _load(context, generation)
+    _present(context, generation)
+    _trust(context, generation.bundle_path.read_text())
     return context
 
 
-def _load(context: ssl.SSLContext, generation: Generation) -> None:
-    """Present the generation's certificate, and trust its bundle alone."""
+def _present(context: ssl.SSLContext, generation: Generation) -> None:
+    context.load_cert_chain(generation.certificate_path, generation.key_path)
+
+
+def _trust(context: ssl.SSLContext, roots: str | bytes) -> None:
+    """Trust these roots, in PEM or DER, and none else."""
     # Python 3.13 is strict by default, earlier ones are not.
     context.verify_flags |= ssl.VERIFY_X509_STRICT
-    context.load_cert_chain(generation.certificate_path, generation.key_path)
-    context.load_verify_locations(generation.bundle_path)
+    context.load_verify_locations(cadata=roots)
+
+
+def _roots_for(
+    expected: SpiffeId, generation: Generation | None, trust: TrustBundle | None
+) -> str | bytes:
+    """Return the roots of the one trust domain that may vouch for `expected`.
+
+    Raises:
+        ssl.SSLError: there are none.
+    """
+    domain = expected.trust_domain
+    if generation is not None and generation.spiffe_id.trust_domain == domain:
+        return generation.bundle_path.read_text()
+    if trust is None or trust.trust_domain != domain or not trust.roots:
+        raise ssl.SSLError(f"nothing of {domain} is trusted")
+    return b"".join(root.public_bytes(Encoding.DER) for root in trust.roots)

@@ -132,8 +132,9 @@ def test_revoking_again_changes_nothing(telling: Ca) -> None:
 
 
 def test_expired_certificate_is_not_revoked(telling: Ca) -> None:
-    """Nothing is left to take back."""
+    """Nothing is left to take back of one that was followed."""
     certificate = telling.one()
+    telling.issue((ORDERS, csr(p256())))
     assert not telling.revoke(
         serial=certificate.serial_number, now=later(days=2)
     ).revoked
@@ -375,3 +376,13 @@ def test_answers_on_what_has_ended_are_forgotten(telling: Ca, tmp_path: Path) ->
     issuer = telling.certificate("issuing").subject.rfc4514_string()
     with read_published(telling.layout.ledger) as published:
         assert not published.answer(issuer, f"{certificate.serial_number:x}", "sha1")
+
+
+def test_what_has_ended_is_revoked_if_it_is_the_newest(telling: Ca) -> None:
+    """The CA's front may have a grace in which it renews; its key never again does."""
+    certificate = telling.one()
+    done = telling.revoke(ORDERS, now=later(hours=25))
+    assert [entry.serial for entry in done.revoked] == [
+        f"{certificate.serial_number:x}"
+    ]
+    assert events(telling, certificate.serial_number)[-1] is Event.REVOKED

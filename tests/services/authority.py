@@ -254,5 +254,7 @@ def enrolment(
         return config
 
     config = Watched(read, file_stamp(path), name="config", monotonic=clock.seconds)
-    with serve(create_app(config, clock=clock), instance) as running:
+    app = create_app(config, clock=clock)
+    grace = timedelta(seconds=config.current().grace)
+    with serve(app, instance, grace=grace) as running:
         yield Front(running, instance, path, clock, house)

@@ -37,7 +37,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from pki.identity import SpiffeId
 from services.wire.generation import Generation, LiveIdentity
 from services.wire.server import Loop, Parser, Server, server
-from services.wire.tls import NO_ANCHORS, Anchors, Minimum
+from services.wire.tls import NO_ANCHORS, NO_GRACE, Anchors, Minimum
 from tests.services.profiles import authority_key, builder, key_usage
 
 TRUST_DOMAIN = "shop.internal"
@@ -265,6 +265,7 @@ class Serve(Protocol):
         http: Parser = "auto",
         loop: Loop = "auto",
         anchors: Anchors = NO_ANCHORS,
+        grace: timedelta = NO_GRACE,
     ) -> AbstractContextManager[Running]:
         """Serve `app` while the context lasts."""
 

@@ -40,7 +40,12 @@ class Watch:
 
 
 def watched(
-    instance: Instance, directory: Path, *, url: str = NOWHERE, port: int = 1
+    instance: Instance,
+    directory: Path,
+    *,
+    url: str = NOWHERE,
+    port: int = 1,
+    grace: int = 0,
 ) -> Watch:
     """Return the renewal of an instance, at the real time."""
     clock = Clock()
@@ -53,6 +58,7 @@ def watched(
             "spiffe_id": "spiffe://shop.internal/enrolment",
             "first_pause": 10,
             "longest_pause": 60,
+            "grace": grace,
         },
     )
     path = write(directory, document)
