@@ -28,6 +28,7 @@ from pki.revocation_command import crl, revoke
 
 if TYPE_CHECKING:
     from pki.decision import Request
+    from pki.pkcs11.reference import Place
 
 # \b keeps click from filling the lines that follow into a paragraph.
 _MAIN_EXAMPLES = """\b
@@ -82,20 +83,35 @@ def main() -> None:
 @run_id_option
 @passphrase_option("root")
 @passphrase_option("issuing")
+@click.option(
+    "--pkcs11-module",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="The library of the tokens that keys are to be made in.",
+)
+@click.option(
+    "--root-token", metavar="LABEL", help="Make the root key in this token of it."
+)
+@click.option(
+    "--issuing-token", metavar="LABEL", help="Make the issuing key in this token of it."
+)
 @answers_in_json
-def init(
+def init(  # noqa: PLR0913 - each is an option
     directory: Path,
     *,
     check: bool,
     run_id: str,
     root_passphrase_fd: int | None,
     issuing_passphrase_fd: int | None,
+    pkcs11_module: Path | None,
+    root_token: str | None,
+    issuing_token: str | None,
 ) -> dict[str, object]:
     """Found the CA, or complete it, for the policy on standard input.
 
     Makes what is missing of ledger, root, issuing CA and policy, and stores the policy
     if it differs. A key that exists is never replaced, and a run that was cut off is
-    completed by the next one. Passphrases are read only when a key is made or used.
+    completed by the next one. Passphrases are read only when a key is made or used;
+    that of a key in a token is the token's PIN.
     """
     from pki import founding, inspection, passphrase, report
     from pki.layout import Layout
@@ -113,6 +129,7 @@ def init(
         passphrases=founding.Passphrases(
             root=passphrase.reader("root", root_passphrase_fd),
             issuing=passphrase.reader("issuing", issuing_passphrase_fd),
+            places=_places(pkcs11_module, root=root_token, issuing=issuing_token),
         ),
         run_id=run_id,
     )
@@ -182,6 +199,15 @@ def bundle(directory: Path, *, form: str) -> dict[str, object] | str:
         roots = (root,)
         return write_spiffe(bundle_series.published(layout, roots, now=clock.utc_now()))
     return report.pem(root) if form == "pem" else report.bundle(root)
+
+
+def _places(module: Path | None, **labels: str | None) -> "dict[str, Place]":
+    from pki.pkcs11.reference import Place
+
+    named = {purpose: label for purpose, label in labels.items() if label is not None}
+    if bool(named) != (module is not None):
+        raise click.UsageError("a token needs its module, and a module a token")
+    return {p: Place(module.resolve(), n) for p, n in named.items() if module}
 
 
 def _requests(document: bytes) -> "list[Request]":

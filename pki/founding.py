@@ -11,8 +11,8 @@ A second certificate for the same issuing key is made in one case: the policy pe
 a DNS domain that the certificate in use does not. The old one stays valid beside it.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from cryptography import x509
@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pki import clock, keys, profiles
 from pki.crl_series import Series, publish_lists
 from pki.database import create_ledger
+from pki.envelope import RECOMMENDED, Cost
 from pki.identity import trust_domain_uri
 from pki.inspection import (
     KeyLostError,
@@ -34,6 +35,7 @@ from pki.inspection import (
 )
 from pki.layout import Layout
 from pki.ledger import Ledger, open_ledger
+from pki.pkcs11.reference import Place
 from pki.policy import Policy
 from pki.request import spki_sha256
 from pki.signing import Holder, place_order, sign_and_record
@@ -47,10 +49,12 @@ from pki.storage import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passphrases:
-    """How to get each passphrase, called only when it is needed."""
+    """How to get each passphrase, called only when it is needed; where keys lie."""
 
     root: Callable[[], bytes]
     issuing: Callable[[], bytes]
+    # The tokens that keys are to be made in; what is not named is sealed.
+    places: Mapping[str, Place] = field(default_factory=dict)
 
 
 def found(
@@ -59,7 +63,7 @@ def found(
     *,
     passphrases: Passphrases,
     run_id: str,
-    cost: keys.Cost = keys.RECOMMENDED,
+    cost: Cost = RECOMMENDED,
 ) -> tuple[State, State]:
     """Make what is missing and return the state before and after.
 
@@ -95,7 +99,7 @@ class _Founder:
     ledger: Ledger
     passphrases: Passphrases
     run_id: str
-    cost: keys.Cost
+    cost: Cost
     _root_key: ec.EllipticCurvePrivateKey | None = None
 
     def certify_root(self) -> x509.Certificate:
@@ -152,8 +156,12 @@ class _Founder:
     def _make_key(
         self, purpose: str, passphrase: Callable[[], bytes]
     ) -> ec.EllipticCurvePrivateKey:
-        key = keys.make_key()
-        sealed = keys.seal(key, passphrase(), purpose=purpose, cost=self.cost)
+        key, sealed = keys.make(
+            purpose,
+            passphrase(),
+            place=self.passphrases.places.get(purpose),
+            cost=self.cost,
+        )
         write_atomically(self.layout.sealed_key(purpose), sealed)
         return key
 

@@ -18,6 +18,7 @@ PROJECT = Path(__file__).parent.parent
 FLOORS = [
     {"pki.errors", "pki.clock", "pki.canonical", "pki.entry", "pki.tables"},
     {"pki.engine", "pki.conformance", "pki.identity", "pki.storage", "pki.passphrase"},
+    {"pki.envelope", "pki.pkcs11"},
     {"pki.sqlite"},
     {"pki.database"},
     {"pki.path", "pki.published"},
@@ -101,6 +102,7 @@ SIGNS = {"pki.authority", "pki.keys", "pki.ledger", "pki.profiles", "services.to
 
 # What touches the world outside is known by name; the rest decides over values.
 MAY_IMPORT = {
+    "pkcs11": {"pki.pkcs11.key"},
     "socket": {"services.probe", "services.wire.manager", "services.wire.server"},
     "sqlite3": {"pki.sqlite", "services.state.database", "services.state.sqlite"},
     "ssl": {

@@ -20,7 +20,7 @@ from pki.authority import Batch, issue
 from pki.decision import Request
 from pki.entry import Reason
 from pki.identity import DnsName, Names, SpiffeId
-from pki.keys import Cost
+from pki.envelope import Cost
 from pki.layout import Layout
 from pki.pointers import Addresses, authority_of
 from pki.policy import Policy, read_policy

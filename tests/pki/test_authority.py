@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from pki import authority, clock
 from pki.decision import Request, Verdict
 from pki.identity import names_of
-from pki.keys import WrongPassphraseError
+from pki.envelope import WrongPassphraseError
 from pki.layout import NoAuthorityError
 from pki.ledger import open_ledger
 from pki.signing import ClockBehindError

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from pki import founding, inspection
-from pki.keys import WeakPassphraseError, WrongPassphraseError, unseal
+from pki.envelope import WeakPassphraseError, WrongPassphraseError
+from pki.keys import unseal
 from pki.layout import Layout
 from pki.ledger import open_ledger
 from pki.profiles import permitted_dns_of

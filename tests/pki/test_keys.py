@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
-from pki import keys
+from pki import envelope, keys
 from pki.storage import InsecurePermissionsError, write_atomically
 from tests.pki.builders import CHEAP
 
@@ -30,11 +30,11 @@ def sealed(key: ec.EllipticCurvePrivateKey) -> bytes:
 
 def changed(sealed: bytes, *path: str, to: Any) -> bytes:
     """Return the envelope with the member at `path` changed."""
-    envelope = member = json.loads(sealed)
+    whole = member = json.loads(sealed)
     for name in path[:-1]:
         member = member[name]
     member[path[-1]] = to
-    return json.dumps(envelope).encode()
+    return json.dumps(whole).encode()
 
 
 def test_made_keys_are_on_p256(key: ec.EllipticCurvePrivateKey) -> None:
@@ -88,19 +88,19 @@ def test_sealing_twice_differs(key: ec.EllipticCurvePrivateKey, sealed: bytes) -
 
 def test_wrong_passphrase_is_refused(sealed: bytes) -> None:
     """Another passphrase does not open the envelope, and the message says so."""
-    with pytest.raises(keys.WrongPassphraseError, match="wrong passphrase"):
+    with pytest.raises(envelope.WrongPassphraseError, match="wrong passphrase"):
         keys.unseal(sealed, PASSPHRASE + b"x", purpose="root")
 
 
 def test_other_purpose_is_refused(sealed: bytes) -> None:
     """A root's key does not open as an issuing CA's."""
-    with pytest.raises(keys.WrongPurposeError, match="'root'"):
+    with pytest.raises(envelope.WrongPurposeError, match="'root'"):
         keys.unseal(sealed, PASSPHRASE, purpose="issuing")
 
 
 def test_relabelled_purpose_is_refused(sealed: bytes) -> None:
     """Writing another purpose into the file does not help: it is authenticated."""
-    with pytest.raises(keys.WrongPassphraseError):
+    with pytest.raises(envelope.WrongPassphraseError):
         keys.unseal(
             changed(sealed, "purpose", to="issuing"), PASSPHRASE, purpose="issuing"
         )
@@ -120,7 +120,7 @@ def test_changed_envelope_is_refused(
     sealed: bytes, path: tuple[str, ...], to: object
 ) -> None:
     """Any member that was changed keeps the envelope closed."""
-    with pytest.raises(keys.WrongPassphraseError):
+    with pytest.raises(envelope.WrongPassphraseError):
         keys.unseal(changed(sealed, *path, to=to), PASSPHRASE, purpose="root")
 
 
@@ -129,7 +129,7 @@ def test_swapped_public_key_is_refused(sealed: bytes) -> None:
     other = json.loads(
         keys.seal(keys.make_key(), PASSPHRASE, purpose="root", cost=CHEAP)
     )["public_key"]
-    with pytest.raises(keys.WrongPassphraseError):
+    with pytest.raises(envelope.WrongPassphraseError):
         keys.unseal(changed(sealed, "public_key", to=other), PASSPHRASE, purpose="root")
 
 
@@ -147,7 +147,7 @@ def test_unknown_form_is_refused(
     sealed: bytes, path: tuple[str, ...], to: object
 ) -> None:
     """A version, algorithm or member not known here is no envelope of ours."""
-    with pytest.raises(keys.EnvelopeError):
+    with pytest.raises(envelope.EnvelopeError):
         keys.unseal(changed(sealed, *path, to=to), PASSPHRASE, purpose="root")
 
 
@@ -157,21 +157,21 @@ def test_unknown_form_is_refused(
 )
 def test_unreasonable_cost_is_refused(sealed: bytes, name: str, to: int) -> None:
     """A foreign file cannot make us take all memory."""
-    with pytest.raises(keys.EnvelopeError, match="unreasonable"):
+    with pytest.raises(envelope.EnvelopeError, match="unreasonable"):
         keys.unseal(changed(sealed, "kdf", name, to=to), PASSPHRASE, purpose="root")
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b"[]"])
 def test_other_files_are_refused(content: bytes) -> None:
     """What is no envelope says so."""
-    with pytest.raises(keys.EnvelopeError, match="not a sealed key"):
+    with pytest.raises(envelope.EnvelopeError, match="not a sealed key"):
         keys.unseal(content, PASSPHRASE, purpose="root")
 
 
 @pytest.mark.parametrize("public", ["", "AAAA"])
 def test_unreadable_public_key_is_refused(sealed: bytes, public: str) -> None:
     """A public half that is none is refused without a passphrase."""
-    with pytest.raises(keys.EnvelopeError, match="unreadable public key"):
+    with pytest.raises(envelope.EnvelopeError, match="unreadable public key"):
         keys.public_key(changed(sealed, "public_key", to=public), purpose="root")
 
 
@@ -184,9 +184,9 @@ def test_public_key_of_another_kind_is_refused(sealed: bytes) -> None:
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
     )
-    envelope = changed(sealed, "public_key", to=b64encode(der).decode())
-    with pytest.raises(keys.EnvelopeError, match="not an elliptic curve"):
-        keys.public_key(envelope, purpose="root")
+    other = changed(sealed, "public_key", to=b64encode(der).decode())
+    with pytest.raises(envelope.EnvelopeError, match="not an elliptic curve"):
+        keys.public_key(other, purpose="root")
 
 
 @pytest.mark.parametrize("passphrase", [b"", b"fifteen letters", b"abcabcabcabcabcabc"])
@@ -194,7 +194,7 @@ def test_weak_passphrase_seals_nothing(
     key: ec.EllipticCurvePrivateKey, passphrase: bytes
 ) -> None:
     """Too short, or too few different characters."""
-    with pytest.raises(keys.WeakPassphraseError):
+    with pytest.raises(envelope.WeakPassphraseError):
         keys.seal(key, passphrase, purpose="root", cost=CHEAP)
 
 
@@ -202,7 +202,7 @@ def test_key_on_another_curve_is_refused() -> None:
     """Only P-256 comes out of an envelope, whoever made it."""
     foreign = ec.generate_private_key(ec.SECP384R1())
     sealed = keys.seal(foreign, PASSPHRASE, purpose="root", cost=CHEAP)
-    with pytest.raises(keys.EnvelopeError, match="no P-256"):
+    with pytest.raises(envelope.EnvelopeError, match="no P-256"):
         keys.unseal(sealed, PASSPHRASE, purpose="root")
 
 

@@ -11,7 +11,7 @@ from cryptography import x509
 from pki import clock, upkeep, withdrawal
 from pki.decision import Request, Verdict
 from pki.entry import Event, Reason
-from pki.keys import WrongPassphraseError
+from pki.envelope import WrongPassphraseError
 from pki.ledger import open_ledger
 from pki.pointers import authority_of
 from pki.published import Crl, read_published
