@@ -156,20 +156,17 @@ def issue(
     again while half of its life is left.
     """
     from pki import authority, clock, passphrase, report
+    from pki.keyring import Keyring
     from pki.layout import Layout
 
     requests = _requests(standard_input())
+    layout = Layout(directory)
     if check:
-        batch = authority.preview(
-            Layout(directory), requests, run_id=run_id, now=clock.utc_now()
-        )
+        batch = authority.preview(layout, requests, run_id=run_id, now=clock.utc_now())
     else:
-        batch = authority.issue(
-            Layout(directory),
-            requests,
-            passphrase=passphrase.reader("issuing", issuing_passphrase_fd),
-            run_id=run_id,
-        )
+        reader = passphrase.reader("issuing", issuing_passphrase_fd)
+        keyring = Keyring(layout, issuing=reader)
+        batch = authority.issue(layout, requests, keyring=keyring, run_id=run_id)
     return report.batch(batch)
 
 

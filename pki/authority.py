@@ -18,9 +18,9 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from pki import clock, keys
+from pki import clock
 from pki.decision import Answer, Desk, Request, Verdict
-from pki.errors import PkiError
+from pki.keyring import Keyring, WrongIssuingKeyError
 from pki.layout import Layout, NoAuthorityError
 from pki.ledger import Ledger, open_ledger
 from pki.policy import read_policy
@@ -28,12 +28,6 @@ from pki.publication import Press
 from pki.request import spki_sha256
 from pki.signing import Order, check_clock, sign_and_record
 from pki.storage import exclusive
-
-
-class WrongIssuingKeyError(PkiError):
-    """The CA's keys and certificates do not belong together, or are not ours."""
-
-    code = "wrong_issuing_key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +43,13 @@ def issue(
     layout: Layout,
     requests: Sequence[Request],
     *,
-    passphrase: Callable[[], bytes],
+    keyring: Keyring,
     run_id: str,
     now: Callable[[], datetime] = clock.utc_now,
 ) -> Batch:
     """Answer `requests`; what is issued is durable in the ledger before it returns.
 
-    The passphrase is asked for only if there is something to sign.
+    A key is opened only if there is something to sign.
 
     Raises:
         NoAuthorityError: there is no CA in the directory.
@@ -67,17 +61,7 @@ def issue(
         desk = open_desk(layout, ledger, now(), run_id)
         decided = desk.decide_all(requests)
         orders = [item for item in decided if isinstance(item, Order)]
-        signed: list[x509.Certificate] = []
-        if orders:
-            press = open_press(layout, desk, passphrase)
-            responder = press.prepare()
-
-            def publish(made: Sequence[x509.Certificate]) -> None:
-                issued = [certificate.serial_number for certificate in made]
-                press.publish(responder, issued=issued)
-
-            signed = sign_and_record(ledger, orders, press.key, also=publish)
-    fresh = iter(signed)
+        fresh = iter(sign(layout, desk, orders, keyring) if orders else [])
     answers = tuple(
         Answer(item.planned.identity, Verdict.ISSUED, next(fresh))
         if isinstance(item, Order)
@@ -85,6 +69,25 @@ def issue(
         for item in decided
     )
     return Batch(answers, desk.issuing, desk.root)
+
+
+def sign(
+    layout: Layout, desk: Desk, orders: Sequence[Order], keyring: Keyring
+) -> list[x509.Certificate]:
+    """Return the certificates of one or more `orders`, durable with all that follows.
+
+    The caller holds the CA's lock.
+
+    Raises:
+        SealedKeyError, WrongIssuingKeyError: the issuing key cannot be used.
+    """
+    press = open_press(layout, desk, keyring)
+    responder = press.prepare()
+
+    def publish(made: Sequence[x509.Certificate]) -> None:
+        press.publish(responder, issued=[one.serial_number for one in made])
+
+    return sign_and_record(desk.ledger, orders, press.key, also=publish)
 
 
 def preview(
@@ -155,7 +158,7 @@ def read_certificate(layout: Layout, purpose: str) -> x509.Certificate:
         ) from error
 
 
-def open_press(layout: Layout, desk: Desk, passphrase: Callable[[], bytes]) -> Press:
+def open_press(layout: Layout, desk: Desk, keyring: Keyring) -> Press:
     """Return the issuing CA with its key open.
 
     Raises:
@@ -167,31 +170,10 @@ def open_press(layout: Layout, desk: Desk, passphrase: Callable[[], bytes]) -> P
         issuing=desk.issuing,
         trust_domain=desk.policy.trust_domain,
         addresses=desk.policy.addresses,
-        key=open_key(layout, "issuing", desk.issuing, passphrase),
+        key=keyring.open("issuing", desk.issuing),
         now=desk.now,
         run_id=desk.run_id,
     )
-
-
-def open_key(
-    layout: Layout,
-    purpose: str,
-    certificate: x509.Certificate,
-    passphrase: Callable[[], bytes],
-) -> ec.EllipticCurvePrivateKey:
-    """Return the key of `root` or `issuing`.
-
-    Raises:
-        SealedKeyError: it cannot be opened.
-        WrongIssuingKeyError: it is not the certificate's.
-    """
-    sealed = keys.read_sealed(layout.sealed_key(purpose))
-    key = keys.unseal(sealed, passphrase(), purpose=purpose)
-    if key.public_key() != certificate.public_key():
-        raise WrongIssuingKeyError(
-            f"{layout.sealed_key(purpose)} does not belong to the certificate"
-        )
-    return key
 
 
 def _spki(certificate: x509.Certificate) -> str:

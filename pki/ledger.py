@@ -140,6 +140,19 @@ class Ledger:
             values = [identity, Event.ISSUED, ends]
         return list(self._entries(f"WHERE {clause} ORDER BY sequence", values))
 
+    def unanswered(self, *, after: datetime, since: datetime) -> Iterator[Entry]:
+        """Yield services' certificates that end after a moment and lack an OCSP answer.
+
+        An answer made at `since` or earlier is as good as none.
+        """
+        return self._entries(
+            "WHERE event = ? AND not_after > ? AND identity LIKE '%@%'"
+            " AND NOT EXISTS (SELECT 1 FROM answer WHERE answer.issuer = entry.issuer"
+            " AND answer.serial = entry.serial AND digest = 'sha256'"
+            " AND this_update > ?) ORDER BY sequence",
+            [Event.ISSUED, clock.to_text(after), clock.to_text(since)],
+        )
+
     def revocations(self, authority: str, *, ending: datetime) -> list[Revocation]:
         """Return what an authority revoked and what ends at `ending` or later."""
         return [

@@ -78,7 +78,8 @@ class OcspService:
     def answer(self, request: bytes, *, now: datetime) -> Answered:
         """Return the answer to a request in DER.
 
-        1. It is a request for one certificate, else malformedRequest.
+        1. It is a request for one certificate, whose serial is not negative, else
+           malformedRequest.
         2. A nonce has 1 to 128 octets, else malformedRequest; one of fewer than 16 is
            ignored (RFC 9654, section 2.1).
         3. It names an issuing CA of ours by SHA-1 or SHA-256, else unauthorized.
@@ -88,10 +89,11 @@ class OcspService:
         try:  # 1
             parsed = ocsp.load_der_ocsp_request(request)
             nonce = _nonce(parsed)
-            digest = parsed.hash_algorithm.name
+            digest, serial = parsed.hash_algorithm.name, parsed.serial_number
         except _UNREADABLE:
             return _refusal(_Status.MALFORMED_REQUEST)
-        if nonce is not None and not 1 <= len(nonce) <= _LONGEST_NONCE:  # 2
+        # No certificate has a negative serial, and no answer could be built.
+        if serial < 0 or not (nonce is None or 1 <= len(nonce) <= _LONGEST_NONCE):  # 2
             return _refusal(_Status.MALFORMED_REQUEST)
         if digest not in _DIGESTS:
             return _refusal(_Status.UNAUTHORIZED)
@@ -99,7 +101,7 @@ class OcspService:
             digest,
             parsed.issuer_name_hash,
             parsed.issuer_key_hash,
-            parsed.serial_number,
+            serial,
         )
         with read_ledger(self.layout.ledger) as ledger:
             issuing = _issuer(ledger, asked, now)  # 3

@@ -7,6 +7,7 @@ child, so neither is offered. Only the commands come here.
 import getpass
 import os
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 from pki.errors import PkiError
@@ -22,8 +23,12 @@ class PassphraseError(PkiError):
 
 
 def reader(purpose: str, descriptor: int | None) -> Callable[[], bytes]:
-    """Return what reads the passphrase of the `purpose` key when it is called."""
+    """Return what reads the passphrase of the `purpose` key when it is first called.
 
+    Several keys may be sealed with it, and a pipe is read once.
+    """
+
+    @cache
     def read() -> bytes:
         if descriptor is not None:
             return _from_descriptor(purpose, descriptor)

@@ -13,14 +13,14 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from pki import clock, keys, ocsp, profiles, revocation
+from pki import keys, ocsp, profiles
 from pki.crl_series import Series, publish_lists
 from pki.entry import Entry
 from pki.identity import trust_domain_uri
 from pki.layout import Layout
 from pki.ledger import Ledger
 from pki.pointers import Addresses, authority_of, signer_of
-from pki.published import Crl, Published
+from pki.published import Crl
 from pki.request import spki_sha256
 from pki.responder import IDENTITY, LIFETIME, Responder, read_responder
 from pki.signing import Holder, place_order, sign_and_record, sign_head
@@ -110,26 +110,17 @@ class Press:
 
 def answers_due(ledger: Ledger, issuing: x509.Certificate, now: datetime) -> list[int]:
     """Return the serials whose answers are missing or half through their life."""
+    half_ago = now - ocsp.LIFETIME / 2
     return [
         int(entry.serial, 16)
-        for entry in ledger.issued(after=now)
-        if _is_of(entry, issuing) and _is_answer_due(ledger.published, entry, now)
+        for entry in ledger.unanswered(after=now, since=half_ago)
+        if _signer(entry) == authority_of(issuing)
     ]
 
 
-def _is_of(entry: Entry, issuing: x509.Certificate) -> bool:
-    if "@" not in entry.identity:  # the CA's own, about which nobody asks
-        return False
-    authority = entry.authority
-    if authority is None:
-        der = b64decode(entry.certificate or "")
-        authority = signer_of(x509.load_der_x509_certificate(der))
-    return authority == authority_of(issuing)
-
-
-def _is_answer_due(published: Published, entry: Entry, now: datetime) -> bool:
-    stored = published.answer(entry.issuer, entry.serial, "sha256")
-    if stored is None:
-        return True
-    begins, ends = map(clock.from_text, (stored.this_update, stored.next_update))
-    return now >= revocation.half_life(begins, ends)
+def _signer(entry: Entry) -> str | None:
+    if entry.authority:
+        return entry.authority
+    # The first release did not write it down.
+    der = b64decode(entry.certificate or "")
+    return signer_of(x509.load_der_x509_certificate(der))

@@ -1,7 +1,7 @@
 """The verbs `python -m pki revoke` and `crl`: take back, and tell of it."""
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +13,9 @@ from pki.command import (
     run_id_option,
 )
 from pki.entry import Reason
+
+if TYPE_CHECKING:
+    from pki.keyring import Keyring
 
 # \b keeps click from filling the lines that follow into a paragraph.
 _REVOKE_EXAMPLES = """\b
@@ -38,11 +41,17 @@ def _serial(
         raise click.BadParameter(f"{value!r} is no serial in hex") from error
 
 
-def _root_reader(descriptor: int | None) -> Callable[[], bytes] | None:
-    """Return what reads the root's passphrase; the terminal is not asked for it."""
-    from pki import passphrase
+def _keyring(directory: Path, *, issuing: int | None, root: int | None) -> "Keyring":
+    """Return the CA's keys; the terminal is not asked for the root's passphrase."""
+    from pki.keyring import Keyring
+    from pki.layout import Layout
+    from pki.passphrase import reader
 
-    return None if descriptor is None else passphrase.reader("root", descriptor)
+    return Keyring(
+        Layout(directory),
+        issuing=reader("issuing", issuing),
+        root=None if root is None else reader("root", root),
+    )
 
 
 @click.command(epilog=_REVOKE_EXAMPLES)
@@ -81,7 +90,7 @@ def revoke(  # noqa: PLR0913 - one an option
     All of it is one transaction. What is revoked already stays as it is, and its key is
     not certified again.
     """
-    from pki import clock, passphrase, report, withdrawal
+    from pki import clock, report, withdrawal
     from pki.layout import Layout
 
     if (identity is None) == (serial is None):
@@ -100,8 +109,9 @@ def revoke(  # noqa: PLR0913 - one an option
             Layout(directory),
             target,
             reason=Reason(reason),
-            passphrase=passphrase.reader("issuing", issuing_passphrase_fd),
-            root_passphrase=_root_reader(root_passphrase_fd),
+            keyring=_keyring(
+                directory, issuing=issuing_passphrase_fd, root=root_passphrase_fd
+            ),
             run_id=run_id,
         )
     return report.withdrawn(withdrawn)
@@ -132,7 +142,7 @@ def crl(
     Due is what is missing or half through its life. The passphrase is read only if
     something is. `root_waits` says that the root's list is due, and needs its key.
     """
-    from pki import clock, passphrase, report, upkeep
+    from pki import clock, report, upkeep
     from pki.layout import Layout
 
     if check:
@@ -145,8 +155,9 @@ def crl(
     else:
         published = upkeep.publish(
             Layout(directory),
-            passphrase=passphrase.reader("issuing", issuing_passphrase_fd),
-            root_passphrase=_root_reader(root_passphrase_fd),
+            keyring=_keyring(
+                directory, issuing=issuing_passphrase_fd, root=root_passphrase_fd
+            ),
             run_id=run_id,
         )
     return report.publication(published)

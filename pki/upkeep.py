@@ -10,9 +10,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from pki import clock
-from pki.authority import open_desk, open_key, open_press
+from pki.authority import open_desk, open_press
 from pki.crl_series import Series, publish_lists
 from pki.decision import Desk
+from pki.keyring import Keyring
 from pki.layout import Layout
 from pki.ledger import open_ledger
 from pki.pointers import authority_of
@@ -41,14 +42,13 @@ class Publication:
 def publish(
     layout: Layout,
     *,
-    passphrase: Callable[[], bytes],
-    root_passphrase: Callable[[], bytes] | None = None,
+    keyring: Keyring,
     run_id: str,
     now: Callable[[], datetime] = clock.utc_now,
 ) -> Publication:
-    """Make what is due of lists and answers; of the root's only with its passphrase.
+    """Make what is due of lists and answers; of the root's only if its key opens.
 
-    The issuing key's passphrase is asked for only if something is due.
+    A key is opened only if something of its own is due.
 
     Raises:
         NoAuthorityError: there is no CA in the directory.
@@ -58,13 +58,13 @@ def publish(
     layout.check_complete()
     with exclusive(layout.lock), open_ledger(layout.ledger) as ledger:
         desk = open_desk(layout, ledger, now(), run_id)
-        due = _due(layout, desk, root=root_passphrase is not None)
+        due = _due(layout, desk, root=keyring.has_root)
         authorities = {by for by, _ in due.lists}
         if due.responder or due.answers or "issuing" in authorities:
-            _print(layout, desk, passphrase)
-        if root_passphrase and "root" in authorities:
+            _print(layout, desk, keyring)
+        if "root" in authorities:
             series = series_of(desk, "root")
-            key = open_key(layout, "root", desk.root, root_passphrase)
+            key = keyring.open("root", desk.root)
             with ledger.transaction():
                 publish_lists(ledger, series, key)
         return replace(due, crls=tuple(ledger.published.crls()))
@@ -112,8 +112,8 @@ def _due(layout: Layout, desk: Desk, *, root: bool) -> Publication:
     )
 
 
-def _print(layout: Layout, desk: Desk, passphrase: Callable[[], bytes]) -> None:
-    press = open_press(layout, desk, passphrase)
+def _print(layout: Layout, desk: Desk, keyring: Keyring) -> None:
+    press = open_press(layout, desk, keyring)
     responder = press.prepare()
     due = answers_due(desk.ledger, desk.issuing, desk.now) if responder else []
     with desk.ledger.transaction():

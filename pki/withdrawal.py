@@ -17,11 +17,12 @@ from datetime import datetime
 from cryptography import x509
 
 from pki import clock
-from pki.authority import open_desk, open_key, open_press
+from pki.authority import open_desk, open_press
 from pki.crl_series import publish_lists
 from pki.decision import Desk
 from pki.entry import Entry, Event, Reason
 from pki.errors import PkiError
+from pki.keyring import Keyring
 from pki.layout import Layout
 from pki.ledger import open_ledger
 from pki.pointers import authority_of, signer_of
@@ -75,8 +76,7 @@ def revoke(  # noqa: PLR0913 - each is told apart by its name
     target: Target,
     *,
     reason: Reason,
-    passphrase: Callable[[], bytes],
-    root_passphrase: Callable[[], bytes] | None = None,
+    keyring: Keyring,
     run_id: str,
     now: Callable[[], datetime] = clock.utc_now,
 ) -> Withdrawn:
@@ -100,9 +100,9 @@ def revoke(  # noqa: PLR0913 - each is told apart by its name
         found, before = _aim(desk, target)
         entries = tuple(_revocation(entry, reason, desk) for entry in found)
         if entries and _is_of_root(entries[0], desk):
-            _revoke_authority(layout, desk, entries, root_passphrase)
+            _revoke_authority(desk, entries, keyring)
         elif entries:
-            press = open_press(layout, desk, passphrase)
+            press = open_press(layout, desk, keyring)
             responder = press.prepare()
             told = [int(entry.serial, 16) for entry in entries if _is_told(entry, desk)]
             with ledger.transaction():
@@ -188,17 +188,12 @@ def _is_of_root(entry: Entry, desk: Desk) -> bool:
     return entry.issuer == desk.root.subject.rfc4514_string()
 
 
-def _revoke_authority(
-    layout: Layout,
-    desk: Desk,
-    entries: Sequence[Entry],
-    passphrase: Callable[[], bytes] | None,
-) -> None:
-    if passphrase is None:
+def _revoke_authority(desk: Desk, entries: Sequence[Entry], keyring: Keyring) -> None:
+    if not keyring.has_root:
         raise AuthorityCertificateError(
             "to revoke an issuing CA takes the root's key: --root-passphrase-fd"
         )
-    key = open_key(layout, "root", desk.root, passphrase)
+    key = keyring.open("root", desk.root)
     with desk.ledger.transaction():
         for entry in entries:
             desk.ledger.append(entry)

@@ -4,29 +4,28 @@
 writer at a time, and the event loop waits for no disk. `python -m pki issue` may run
 beside it; both hold the CA's lock while they work.
 
-The issuing key is opened with the first certificate and held, because opening it costs
-a quarter of a second on purpose (`pki.keys`). It is opened anew if the issuing CA has
-got another. What holds the key is this process: nothing of it is written.
+The issuing key is opened with the first certificate and kept (`pki.keyring`), another
+one if the issuing CA has got another. What holds the key is this process: nothing of it
+is written.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from pki.authority import open_desk, open_key, read_certificate
-from pki.decision import Answer, Desk, Request
+from pki.authority import open_desk, read_certificate, sign
+from pki.decision import Answer, Request
 from pki.errors import PkiError
+from pki.keyring import Keyring
 from pki.layout import Layout
 from pki.ledger import Ledger, open_ledger
-from pki.publication import Press
 from pki.request import RequestError
-from pki.signing import Order, check_clock, sign_and_record
+from pki.signing import Order, check_clock
 from pki.storage import check_private, exclusive
 from services.enrolment.errors import RefusedByPolicyError, UnavailableError
 from services.enrolment.renewal import check_request, holder_of
@@ -47,9 +46,8 @@ class Office:
         self, layout: Layout, passphrase: Path, *, clock: Callable[[], datetime]
     ) -> None:
         self._layout = layout
-        self._passphrase = passphrase
+        self._keyring = keyring_of(layout, passphrase)
         self._clock = clock
-        self._key: ec.EllipticCurvePrivateKey | None = None
 
     def open(self) -> None:
         """Return if the CA is whole, and its key can be used.
@@ -59,7 +57,7 @@ class Office:
         """
         try:
             self._layout.check_complete()
-            self._opened_key(read_certificate(self._layout, "issuing"))
+            self._keyring.open("issuing", read_certificate(self._layout, "issuing"))
             with open_ledger(self._layout.ledger) as ledger:
                 check_clock(ledger, self._clock())
         except (PkiError, OSError, ValueError) as error:
@@ -124,39 +122,19 @@ class Office:
         text = request.public_bytes(Encoding.PEM).decode()
         (decided,) = desk.decide_all([Request(identity, text)])
         if isinstance(decided, Order):
-            return Renewed(identity, self._signed(desk, decided))
+            (certificate,) = sign(self._layout, desk, [decided], self._keyring)
+            return Renewed(identity, certificate)
         return Renewed(identity, _certified(decided))
 
-    def _signed(self, desk: Desk, order: Order) -> x509.Certificate:
-        """Sign one order as `pki.authority.issue` does, with the key in hand."""
-        press = Press(
-            layout=self._layout,
-            ledger=desk.ledger,
-            issuing=desk.issuing,
-            trust_domain=desk.policy.trust_domain,
-            addresses=desk.policy.addresses,
-            key=self._opened_key(desk.issuing),
-            now=desk.now,
-            run_id=desk.run_id,
-        )
-        responder = press.prepare()
 
-        def publish(made: Sequence[x509.Certificate]) -> None:
-            press.publish(responder, issued=[one.serial_number for one in made])
+def keyring_of(layout: Layout, passphrase: Path) -> Keyring:
+    """Return the CA's keys, sealed with what the private file `passphrase` holds."""
 
-        (certificate,) = sign_and_record(desk.ledger, [order], press.key, also=publish)
-        return certificate
+    def read() -> bytes:
+        check_private(passphrase)
+        return passphrase.read_bytes().rstrip(b"\r\n")
 
-    def _opened_key(self, issuing: x509.Certificate) -> ec.EllipticCurvePrivateKey:
-        if self._key is None or self._key.public_key() != issuing.public_key():
-            check_private(self._passphrase)
-            self._key = open_key(
-                self._layout,
-                "issuing",
-                issuing,
-                lambda: self._passphrase.read_bytes().rstrip(b"\r\n"),
-            )
-        return self._key
+    return Keyring(layout, issuing=read)
 
 
 def _certified(answer: Answer) -> x509.Certificate:

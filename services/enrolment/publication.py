@@ -107,7 +107,6 @@ class Publication:
         return await self._answer(request, body)
 
     async def _answer(self, request: Request, question: bytes) -> Response:
-        _check(question)
         now = self._clock()
         given = await self._do(partial(self._ocsp.answer, question, now=now))
         response = ocsp.load_der_ocsp_response(given.der)
@@ -197,20 +196,6 @@ def _certificate(
             if authority_of(certificate) == authority:
                 return certificate
     return None
-
-
-def _check(question: bytes) -> None:
-    """Check that an answer to a question could be built; `pki.ocsp` checks the rest.
-
-    Raises:
-        NoQuestionError: it is about a negative serial, which no certificate has.
-    """
-    try:
-        serial = ocsp.load_der_ocsp_request(question).serial_number
-    except (ValueError, NotImplementedError):
-        return
-    if serial < 0:
-        raise NoQuestionError("a negative serial")
 
 
 def _told(request: Request, found: Found) -> Response:

@@ -12,17 +12,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from logging import ERROR, WARNING
-from pathlib import Path
 from threading import Event, Thread
 
 from pki import upkeep
 from pki.authority import read_certificate
 from pki.clock import from_text, utc_now
+from pki.keyring import Keyring
 from pki.layout import Layout
 from pki.pointers import authority_of
-from pki.storage import check_private
 from services import log, metrics
 from services.config import EnrolmentConfig
+from services.enrolment.office import keyring_of
 from services.enrolment.publication import create_app
 from services.wire.server import Server, plain_server
 
@@ -35,7 +35,7 @@ class Upkeep:
     """Makes what is due, a look a minute."""
 
     layout: Layout
-    passphrase: Path
+    keyring: Keyring
     wait: Callable[[float], bool]
     clock: Callable[[], datetime] = utc_now
     _root_waits: bool = False  # and it was said
@@ -63,10 +63,7 @@ class Upkeep:
             PkiError, OSError: the CA cannot sign.
         """
         made = upkeep.publish(
-            self.layout,
-            passphrase=self._read_passphrase,
-            run_id="publication",
-            now=self.clock,
+            self.layout, keyring=self.keyring, run_id="publication", now=self.clock
         )
         ends: dict[str, datetime] = {}
         for by in ("issuing", "root"):
@@ -90,10 +87,6 @@ class Upkeep:
                 responder=made.responder,
             )
 
-    def _read_passphrase(self) -> bytes:
-        check_private(self.passphrase)
-        return self.passphrase.read_bytes().rstrip(b"\r\n")
-
 
 @contextmanager
 def publishing(
@@ -114,7 +107,8 @@ def publishing(
         address=config.address,
         port=wanted.port,
     )
-    keeper = Upkeep(layout, config.issuing_passphrase, ends.wait, clock)
+    keyring = keyring_of(layout, config.issuing_passphrase)
+    keeper = Upkeep(layout, keyring, ends.wait, clock)
     threads = (
         Thread(target=keeper.run, name="upkeep", daemon=True),
         Thread(target=_serve, args=(listening, ends), name="publication", daemon=True),

@@ -19,8 +19,9 @@ from pki import clock, founding, inspection, profiles, upkeep, withdrawal
 from pki.authority import Batch, issue
 from pki.decision import Request
 from pki.entry import Reason
-from pki.identity import DnsName, Names, SpiffeId
 from pki.envelope import Cost
+from pki.identity import DnsName, Names, SpiffeId
+from pki.keyring import Keyring
 from pki.layout import Layout
 from pki.pointers import Addresses, authority_of
 from pki.policy import Policy, read_policy
@@ -137,12 +138,20 @@ class Ca:
             cost=CHEAP,
         )
 
+    def keyring(self, root_passphrase: bytes | None = None) -> Keyring:
+        """Return its keys, those of roots only with their passphrase."""
+        return Keyring(
+            self.layout,
+            issuing=lambda: ISSUING_PASSPHRASE,
+            root=(lambda: root_passphrase) if root_passphrase else None,
+        )
+
     def issue(self, *requests: tuple[str, str]) -> Batch:
         """Issue for pairs of identity and request."""
         return issue(
             self.layout,
             [Request(identity, text) for identity, text in requests],
-            passphrase=lambda: ISSUING_PASSPHRASE,
+            keyring=self.keyring(),
             run_id="issuing",
         )
 
@@ -160,8 +169,7 @@ class Ca:
             self.layout,
             withdrawal.Target(identity=identity, serial=serial),
             reason=reason,
-            passphrase=lambda: ISSUING_PASSPHRASE,
-            root_passphrase=(lambda: root_passphrase) if root_passphrase else None,
+            keyring=self.keyring(root_passphrase),
             run_id="revoking",
             now=now,
         )
@@ -175,8 +183,7 @@ class Ca:
         """Make the lists and answers that are due."""
         return upkeep.publish(
             self.layout,
-            passphrase=lambda: ISSUING_PASSPHRASE,
-            root_passphrase=(lambda: root_passphrase) if root_passphrase else None,
+            keyring=self.keyring(root_passphrase),
             run_id="publishing",
             now=now,
         )

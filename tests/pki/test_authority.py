@@ -9,8 +9,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from pki import authority, clock
 from pki.decision import Request, Verdict
-from pki.identity import names_of
 from pki.envelope import WrongPassphraseError
+from pki.identity import names_of
+from pki.keyring import Keyring, WrongIssuingKeyError
 from pki.layout import NoAuthorityError
 from pki.ledger import open_ledger
 from pki.signing import ClockBehindError
@@ -30,7 +31,8 @@ def issue(
     ca: Ca, *requests: Request, passphrase: Callable[[], bytes]
 ) -> authority.Batch:
     """Issue with another passphrase than the builder's."""
-    return authority.issue(ca.layout, requests, passphrase=passphrase, run_id="run")
+    keyring = Keyring(ca.layout, issuing=passphrase)
+    return authority.issue(ca.layout, requests, keyring=keyring, run_id="run")
 
 
 def test_issued_certificate_is_trusted(ca: Ca) -> None:
@@ -132,7 +134,7 @@ def test_clock_behind_the_ledger_issues_nothing(ca: Ca) -> None:
         authority.issue(
             ca.layout,
             [Request(ORDERS, csr())],
-            passphrase=lambda: ISSUING_PASSPHRASE,
+            keyring=ca.keyring(),
             run_id="run",
             now=lambda: clock.utc_now() - timedelta(hours=1),
         )
@@ -142,7 +144,7 @@ def test_foreign_issuing_key_signs_nothing(ca: Ca) -> None:
     """A key that does not belong to the certificate beside it is not used."""
     other = Ca.found(ca.layout.directory.with_name("other"))
     other.layout.sealed_key("issuing").replace(ca.layout.sealed_key("issuing"))
-    with pytest.raises(authority.WrongIssuingKeyError):
+    with pytest.raises(WrongIssuingKeyError):
         ca.issue((ORDERS, csr()))
 
 
@@ -169,7 +171,7 @@ def test_root_with_another_kind_of_key_issues_nothing(ca: Ca, forge: Forge) -> N
     key = rsa.generate_private_key(65537, 2048)
     root = forge.root_draft.but(key=key).sign(forge.root_key)
     ca.layout.certificate("root").write_bytes(root.public_bytes(Encoding.PEM))
-    with pytest.raises(authority.WrongIssuingKeyError, match="elliptic curve"):
+    with pytest.raises(WrongIssuingKeyError, match="elliptic curve"):
         ca.issue((ORDERS, csr()))
 
 
@@ -187,7 +189,7 @@ def test_leaf_ends_with_its_issuer(ca: Ca) -> None:
     batch = authority.issue(
         ca.layout,
         [Request(ORDERS, csr())],
-        passphrase=lambda: ISSUING_PASSPHRASE,
+        keyring=ca.keyring(),
         run_id="run",
         now=lambda: now,
     )

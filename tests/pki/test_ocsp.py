@@ -256,6 +256,18 @@ def test_nonce_out_of_bounds_is_malformed(telling: Ca, length: int) -> None:
     assert response(ask(telling, der)).response_status is Status.MALFORMED_REQUEST
 
 
+def test_negative_serial_is_malformed(telling: Ca) -> None:
+    """No certificate has one, and no answer could be built."""
+    certificate = telling.one()
+    serial = certificate.serial_number
+    octets = serial.to_bytes((serial.bit_length() + 8) // 8)
+    question = request(telling, certificate)
+    assert question.count(octets) == 1
+    negative = question.replace(octets, b"\x80" + octets[1:])
+    assert ocsp.load_der_ocsp_request(negative).serial_number < 0
+    assert response(ask(telling, negative)).response_status is Status.MALFORMED_REQUEST
+
+
 @pytest.mark.parametrize("der", [b"", b"rubbish", b"\x30\x00"])
 def test_what_is_no_request_is_malformed(telling: Ca, der: bytes) -> None:
     """Unsigned: nothing was said that could be misused."""

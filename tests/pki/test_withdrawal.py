@@ -12,13 +12,13 @@ from pki import clock, upkeep, withdrawal
 from pki.decision import Request, Verdict
 from pki.entry import Event, Reason
 from pki.envelope import WrongPassphraseError
+from pki.keyring import Keyring
 from pki.ledger import open_ledger
 from pki.pointers import authority_of
 from pki.published import Crl, read_published
 from pki.signing import ClockBehindError
 from tests.pki.builders import (
     ADDRESSES,
-    ISSUING_PASSPHRASE,
     ROOT_PASSPHRASE,
     Ca,
     csr,
@@ -122,7 +122,7 @@ def test_revoking_again_changes_nothing(telling: Ca) -> None:
         telling.layout,
         withdrawal.Target(identity=ORDERS),
         reason=Reason.SUPERSEDED,
-        passphrase=no_passphrase,
+        keyring=Keyring(telling.layout, issuing=no_passphrase),
         run_id="run",
     )
     assert not done.revoked
@@ -220,7 +220,7 @@ def test_wrong_passphrase_revokes_nothing(telling: Ca) -> None:
             telling.layout,
             withdrawal.Target(identity=ORDERS),
             reason=Reason.KEY_COMPROMISE,
-            passphrase=lambda: b"another passphrase",
+            keyring=Keyring(telling.layout, issuing=lambda: b"another passphrase"),
             run_id="run",
         )
     assert Event.REVOKED not in events(telling, certificate.serial_number)
@@ -272,7 +272,7 @@ def test_certificate_of_the_first_release_is_revoked(telling: Ca) -> None:
         telling.layout,
         withdrawal.Target(identity=ORDERS),
         reason=Reason.KEY_COMPROMISE,
-        passphrase=lambda: ISSUING_PASSPHRASE,
+        keyring=telling.keyring(),
         run_id="run",
     )
     assert done.revoked[0].authority == authority_of(telling.certificate("issuing"))
@@ -292,7 +292,7 @@ def test_certificate_of_an_earlier_issuing_key_is_said_to_be_untold(
         telling.layout,
         withdrawal.Target(identity=ORDERS),
         reason=Reason.KEY_COMPROMISE,
-        passphrase=lambda: ISSUING_PASSPHRASE,
+        keyring=telling.keyring(),
         run_id="run",
     )
     assert [int(entry.serial, 16) for entry in done.untold] == [old.serial_number]
@@ -316,9 +316,8 @@ def test_publishing_makes_what_is_due(telling: Ca) -> None:
 def test_nothing_due_asks_for_no_passphrase(telling: Ca) -> None:
     """A timer may ask as often as it likes."""
     telling.one()
-    done = upkeep.publish(
-        telling.layout, passphrase=no_passphrase, run_id="run", now=clock.utc_now
-    )
+    closed = Keyring(telling.layout, issuing=no_passphrase)
+    done = upkeep.publish(telling.layout, keyring=closed, run_id="run")
     assert not done.changed
     assert len(done.crls) == 6
 

@@ -33,6 +33,7 @@ from pki.layout import Layout
 from pki.ledger import Ledger, open_ledger
 from services.config import ConfigError, EnrolmentConfig, read_config
 from services.enrolment.app import EST, create_app
+from services.enrolment.office import keyring_of
 from services.watched import Watched, file_stamp
 from tests.pki.builders import ISSUING_PASSPHRASE, Ca, policy_document
 from tests.services.documents import enrolment_document, write
@@ -67,6 +68,7 @@ class Authority(Mesh):
         self.passphrase.chmod(0o600)
         with patch("pki.clock.utc_now", lambda: utc_now() - age):
             Ca.found(self.layout.directory, self.document)
+        self._keyring = keyring_of(self.layout, self.passphrase)
         self.root = authority.trust_bundle(self.layout)
         pem = self.layout.certificate("issuing").read_bytes()
         self.issuing = x509.load_pem_x509_certificate(pem)
@@ -89,7 +91,7 @@ class Authority(Mesh):
         batch = authority.issue(
             self.layout,
             [Request(f"{service}@localhost", pem)],
-            passphrase=lambda: ISSUING_PASSPHRASE,
+            keyring=self._keyring,
             run_id="test",
             now=lambda: utc_now() - age,
         )
@@ -138,7 +140,7 @@ class Authority(Mesh):
             self.layout,
             withdrawal.Target(identity=f"{service}@localhost"),
             reason=Reason.KEY_COMPROMISE,
-            passphrase=lambda: ISSUING_PASSPHRASE,
+            keyring=self._keyring,
             run_id="test",
         )
 

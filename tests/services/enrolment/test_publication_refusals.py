@@ -93,19 +93,6 @@ def test_a_question_that_is_no_base64_is_unreadable(
     assert refused(answer, caplog) == (400, "request_unreadable")
 
 
-def test_a_question_about_a_negative_serial_is_refused(
-    told: Told, caplog: pytest.LogCaptureFixture
-) -> None:
-    """No certificate has one, and no answer could be built."""
-    serial = told.orders.generation.serial
-    octets = serial.to_bytes((serial.bit_length() + 8) // 8)
-    question = told.question(told.orders)
-    assert question.count(octets) == 1
-    negative = question.replace(octets, b"\x80" + octets[1:])
-    assert ocsp.load_der_ocsp_request(negative).serial_number < 0
-    assert refused(told.post(negative), caplog) == (400, "request_unreadable")
-
-
 def test_a_question_in_the_path_has_an_end(
     told: Told, caplog: pytest.LogCaptureFixture
 ) -> None:

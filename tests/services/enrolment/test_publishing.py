@@ -9,6 +9,7 @@ from cryptography.x509 import ocsp
 
 from pki.layout import NoAuthorityError
 from pki.storage import InsecurePermissionsError
+from services.enrolment.office import keyring_of
 from services.enrolment.publishing import Upkeep
 from services.metrics import value
 from tests.services.logged import lines, listen
@@ -24,8 +25,8 @@ def keeper(told: Told, looks: int = 1) -> Upkeep:
         left.pop()
         return not left
 
-    passphrase = told.config.issuing_passphrase
-    return Upkeep(told.house.layout, passphrase, wait, told.clock)
+    keyring = keyring_of(told.house.layout, told.config.issuing_passphrase)
+    return Upkeep(told.house.layout, keyring, wait, told.clock)
 
 
 def looks(outcome: str, reason: str = "") -> float:
