@@ -46,6 +46,26 @@ def run(config: Path) -> None:
         process.serve(config)
 
 
+@main.command("signing-keys")
+@click.argument("verb", type=click.Choice(["show", "publish", "begin", "withdraw"]))
+@click.argument("config", type=_FILE)
+def signing_keys(verb: str, config: Path) -> None:
+    """Replace the keys of a token service before they are due; print JSON.
+
+    Works on the files of the process that CONFIG describes, as its user, while it runs.
+    `publish` makes the next key, which waits for its turn. `begin` lets it sign at
+    once: only after every verifier is seen to hold it (`certbound_known_key`), or
+    tokens are refused. `withdraw` forgets it instead.
+    """
+    import json
+
+    from pki.clock import utc_now
+    from services.token.on_demand import on_demand
+
+    with _refusals():
+        click.echo(json.dumps(on_demand(config, verb, utc_now()), indent=2))
+
+
 @main.command()
 @_DEPLOYMENT
 @_PROJECT

@@ -17,9 +17,11 @@ the process runs.
     certbound_published_until_seconds{by}             end of the list that ends first
     certbound_publications_total{outcome,reason}      looks at what is due, by class
     certbound_outdated_total{what}                    asked for after it had run out
+    certbound_distrusted_total{of,reason}             certificates: revoked, unknown
+    certbound_known_key{key_id}                       1 for each key of the key set
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -114,6 +116,18 @@ _outdated = Counter(
     ["what"],
     registry=_registry,
 )
+_distrusted = Counter(
+    "certbound_distrusted",
+    "Certificates that were revoked, or whose status was unknown, by whose and class.",
+    ["of", "reason"],
+    registry=_registry,
+)
+_known_key = Gauge(
+    "certbound_known_key",
+    "The token service's keys, as this process knows them now.",
+    ["key_id"],
+    registry=_registry,
+)
 
 
 @dataclass(slots=True)
@@ -198,6 +212,18 @@ def not_published(failure: Exception) -> None:
 def outdated(what: str) -> None:
     """Count a request for what has run out."""
     _outdated.labels(what).inc()
+
+
+def distrusted(of: str, error: Exception) -> None:
+    """Count a certificate, a caller's or a callee's, that could not be relied on."""
+    _distrusted.labels(of, type(error).__name__).inc()
+
+
+def known_keys(key_ids: Iterable[str]) -> None:
+    """Note which keys tokens are checked with; those before are forgotten."""
+    _known_key.clear()
+    for key_id in key_ids:
+        _known_key.labels(key_id).set(1)
 
 
 def exposition() -> bytes:

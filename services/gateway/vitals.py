@@ -6,6 +6,7 @@ asks the token service no more often than `proof.key_set` would for a request.
 
 from collections.abc import Sequence
 
+from services import metrics
 from services.gateway.gateway import Gateway
 from services.operations.vitals import Part
 from services.proof.key_set import KeySetUnavailableError
@@ -22,7 +23,7 @@ class GatewayVitals:
         """Return whether tokens can be checked."""
         keys, replays = self._gateway.keys, self._gateway.replays
         try:
-            await keys.keys()
+            metrics.known_keys(await keys.keys())
             found = [Part("key_set", up=True, age=keys.age)]
         except KeySetUnavailableError:
             found = [Part("key_set", up=False, age=keys.age)]

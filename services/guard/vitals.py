@@ -6,6 +6,7 @@ A look asks the token service where what is there has become old, no more often 
 
 from collections.abc import Sequence
 
+from services import metrics
 from services.guard.replays import Replays
 from services.guard.revocations import RevocationList, RevocationsUnknownError
 from services.guard.workload import Workload
@@ -32,7 +33,7 @@ class ServiceVitals:
 
 async def _key_set(keys: RemoteKeySet) -> Part:
     try:
-        await keys.keys()
+        metrics.known_keys(await keys.keys())
     except KeySetUnavailableError:
         return Part("key_set", up=False, age=keys.age)
     return Part("key_set", up=True, age=keys.age)

@@ -63,6 +63,10 @@ class KeyFiles:
         finally:
             os.close(directory)
 
+    def names(self) -> frozenset[str]:
+        """Return the names of the files, which tell all but what is in them."""
+        return frozenset(path.name for path in self._state.glob(_PATTERN))
+
     def read(self) -> list[KeyFile]:
         """Return every key, the one that begins first, first."""
         found = [_read(path) for path in sorted(self._state.glob(_PATTERN))]
@@ -76,6 +80,14 @@ class KeyFiles:
         path = self._state / begins.astimezone(UTC).strftime(_NAME)
         with self._written(key.private_pem()) as partial, suppress(FileExistsError):
             os.link(partial, path)
+        return _read(path)
+
+    def move(self, file: KeyFile, begins: datetime) -> KeyFile:
+        """Let a key sign from another moment on, at which no other key begins."""
+        path = self._state / begins.astimezone(UTC).strftime(_NAME)
+        if path.exists():
+            raise SigningKeyError(f"{path}: another key begins at that moment")
+        file.path.rename(path)
         return _read(path)
 
     def retire(self, file: KeyFile) -> None:

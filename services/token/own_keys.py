@@ -1,8 +1,9 @@
 """The signing keys of this replica, as they follow one another while it runs.
 
-Asked for each token and each key set, it looks at the clock; only when `rotation` says
-that something is due does it touch the disk. If that fails, the keys that are there go
-on: an older key signs no worse, and the log says so every minute.
+Asked for each token and each key set, it looks at the clock and at the names of the
+files. Only when `rotation` says that something is due, or those names have changed
+(`on_demand`), does it read or write any. If that fails, the keys that are there go on:
+an older key signs no worse, and the log says so every minute.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,6 +38,7 @@ class OwnKeys:
         self._schedule = schedule
         self._clock = clock
         self._keys: list[KeyFile]
+        self._names: frozenset[str]
         self._looked_at: datetime
         self._again: datetime
         self._planned: Schedule
@@ -44,7 +46,8 @@ class OwnKeys:
 
     def signing(self) -> SigningKey:
         """Return the key that signs now."""
-        return _signing(self._keys, self._follow())
+        now = self._follow()  # which may change the keys
+        return _signing(self._keys, now)
 
     def published(self) -> Sequence[PublishedKey]:
         """Return every key that has signed a living token, or will sign one soon."""
@@ -53,15 +56,20 @@ class OwnKeys:
 
     def _follow(self) -> datetime:
         now, schedule = self._clock(), self._schedule()
+        names = self._files.names() or self._names  # none: the disk has gone away
         # A clock that went back proves nothing of what is due.
-        if self._looked_at <= now < self._again and schedule == self._planned:
+        if (
+            self._looked_at <= now < self._again
+            and schedule == self._planned
+            and names == self._names
+        ):
             return now
         try:
             self._look(now, schedule)
         except SigningKeyError as error:
             log.event("signing_key.not_rotated", level=ERROR, reason=error)
             self._looked_at, self._again = now, now + _RETRY
-            self._planned = schedule
+            self._planned, self._names = schedule, names
         return now
 
     def _look(self, now: datetime, schedule: Schedule) -> None:
@@ -84,6 +92,7 @@ class OwnKeys:
                 self._files.forget(keys[number])
                 _log("forgotten", keys[number])
             self._keys = self._files.read()
+            self._names = self._files.names()
         again = plan([file.begins for file in self._keys], now, schedule).again
         self._looked_at, self._again, self._planned = now, again, schedule
 

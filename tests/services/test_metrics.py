@@ -212,5 +212,6 @@ def test_the_exposition_is_in_prometheus_format() -> None:
         "certbound_published_until_seconds",
         "certbound_publications",
         "certbound_outdated",
+        "certbound_known_key",
     }
     assert all(families[name].documentation for name in ours)
