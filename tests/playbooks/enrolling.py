@@ -11,6 +11,7 @@ from ansible_collections.certbound.kit.plugins.module_utils.generation import in
 from ansible_collections.certbound.kit.plugins.module_utils.identity import (
     Paths,
     Present,
+    Wanted,
     examine,
 )
 from ansible_collections.certbound.kit.plugins.module_utils.openssl import Certificate
@@ -28,6 +29,7 @@ from ansible_collections.certbound.kit.plugins.plugin_utils.passphrases import (
 PROJECT = Path(__file__).parents[2]
 DAY = 86400
 PASSPHRASES = (ROOT, ISSUING)
+NOTHING_WANTED = Wanted()
 SPIFFE_ID = "spiffe://shop.internal/service/orders"
 
 
@@ -98,19 +100,25 @@ class Enrolling:
         return answer
 
     def ask(
-        self, *, check: bool = False, renew_before: int = 8 * 3600, root: str = ""
+        self,
+        *,
+        check: bool = False,
+        renew_before: int = 8 * 3600,
+        wanted: Wanted = NOTHING_WANTED,
     ) -> dict[str, Any]:
         """Have a key and a request if one is needed."""
         return request(
             self.identity,
             renew_before=renew_before,
-            trusted=[root] if root else [],
+            wanted=wanted,
             check=check,
         )
 
     def look(self, now: int | None = None) -> Present:
         """Return what is there, as seen at another time."""
-        return examine(self.identity, self.paths, renew_before=0, trusted=[], now=now)
+        return examine(
+            self.identity, self.paths, renew_before=0, wanted=NOTHING_WANTED, now=now
+        )
 
     def sign(self, asked: dict[str, Any], *, check: bool = False) -> dict[str, Any]:
         """Have the CA answer one request."""

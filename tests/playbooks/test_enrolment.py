@@ -8,6 +8,7 @@ import pytest
 from ansible_collections.certbound.kit.plugins.module_utils.generation import (
     current_serial,
 )
+from ansible_collections.certbound.kit.plugins.module_utils.identity import Wanted
 from ansible_collections.certbound.kit.plugins.module_utils.openssl import (
     OpensslError,
     make_key,
@@ -47,7 +48,7 @@ def test_nothing_is_open_to_others(enrolled: Enrolling) -> None:
 
 def test_second_look_needs_nothing(enrolled: Enrolling) -> None:
     """An enrolled identity needs no certificate, and nothing about it changes."""
-    again = enrolled.ask(root=enrolled.found()["root"]["sha256"])
+    again = enrolled.ask(wanted=Wanted(roots=[enrolled.found()["root"]["sha256"]]))
     assert not again["needs_issue"]
     assert not again["changed"]
     assert again["csr"] is None

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from ansible_collections.certbound.kit.plugins.module_utils.identity import Wanted
 from ansible_collections.certbound.kit.plugins.module_utils.openssl import (
+    fingerprints,
     make_key,
 )
 
@@ -31,8 +33,37 @@ def test_reason_longer_life(enrolled: Enrolling) -> None:
 
 def test_reason_other_root(enrolled: Enrolling) -> None:
     """A certificate under a root that the CA does not have is replaced."""
-    reason = enrolled.ask(check=True, root="00" * 32)["reason"]
+    reason = enrolled.ask(check=True, wanted=Wanted(roots=["00" * 32]))["reason"]
     assert reason == "issued under a root that the CA no longer has"
+
+
+def test_reason_other_bundle(enrolled: Enrolling) -> None:
+    """A certificate beside a bundle that lacks a root, or has one too many."""
+    bundle = Path(enrolled.paths.current) / "bundle.pem"
+    (root,) = fingerprints(bundle.read_text())
+    more = enrolled.ask(check=True, wanted=Wanted(roots=[root, "00" * 32]))
+    assert more["reason"] == "the trust bundle beside it is not the present one"
+    assert enrolled.ask(check=True, wanted=Wanted(roots=[root]))["reason"] is None
+
+
+def test_reason_other_issuer(enrolled: Enrolling) -> None:
+    """A certificate by another key than the one that signs now is replaced."""
+    present = enrolled.look().certificate
+    assert present is not None
+    other = enrolled.ask(check=True, wanted=Wanted(issuer="00" * 20))
+    assert other["reason"] == "issued by another key than the CA's present one"
+    same = enrolled.ask(check=True, wanted=Wanted(issuer=present.issuer_key))
+    assert same["reason"] is None
+
+
+def test_reason_issued_before(enrolled: Enrolling) -> None:
+    """A certificate that begins before the moment named is replaced."""
+    present = enrolled.look().certificate
+    assert present is not None
+    at = present.not_before
+    late = enrolled.ask(check=True, wanted=Wanted(issued_after=at + 1))
+    assert late["reason"].startswith("issued before 2")
+    assert enrolled.ask(check=True, wanted=Wanted(issued_after=at))["reason"] is None
 
 
 def test_reason_other_key(enrolled: Enrolling) -> None:

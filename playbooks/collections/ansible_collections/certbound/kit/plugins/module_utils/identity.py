@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import time
 from datetime import datetime, timedelta, timezone
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Sequence
 
 from .openssl import (
     Certificate,
@@ -52,6 +52,14 @@ class Paths(NamedTuple):
         return os.path.join(self.identity, "current")
 
 
+class Wanted(NamedTuple):
+    """What the CA says that certificates should be now; nothing if it was not asked."""
+
+    roots: Sequence[str] = ()  # SHA-256 of each root that hosts should trust
+    issuer: str | None = None  # the identifier of the key that signs
+    issued_after: int | None = None  # what begins before is to be replaced
+
+
 class Present(NamedTuple):
     """The generation in use, as far as it can be read."""
 
@@ -69,14 +77,10 @@ def examine(
     paths: Paths,
     *,
     renew_before: int,
-    trusted: list[str],
+    wanted: Wanted,
     now: int | None = None,
 ) -> Present:
-    """Return the present certificate, and the reason to replace it if there is one.
-
-    `trusted` holds the SHA-256 of the roots of the trust domain; empty where the CA
-    does not exist yet, or was not asked.
-    """
+    """Return the present certificate, and the reason to replace it if there is one."""
     if not os.path.isdir(paths.current):
         return Present(None, "no certificate yet")
     file = os.path.join(paths.current, "certificate.pem")
@@ -94,12 +98,24 @@ def examine(
             roots = fingerprints(text.read())
     except (OpensslError, OSError) as error:
         return Present(certificate, f"broken generation ({error})")
-    if trusted and not set(trusted) & set(roots):
-        return Present(certificate, "issued under a root that the CA no longer has")
     return Present(
         certificate,
-        _outdated(certificate, identity, renew_before, now or int(time.time())),
+        _rotated(certificate, roots, wanted)
+        or _outdated(certificate, identity, renew_before, now or int(time.time())),
     )
+
+
+def _rotated(certificate: Certificate, roots: list[str], wanted: Wanted) -> str | None:
+    """Return why a certificate does not fit the CA as it is now, or None."""
+    if wanted.roots and not set(wanted.roots) & set(roots):
+        return "issued under a root that the CA no longer has"
+    if wanted.roots and set(wanted.roots) != set(roots):
+        return "the trust bundle beside it is not the present one"
+    if wanted.issuer and wanted.issuer != certificate.issuer_key:
+        return "issued by another key than the CA's present one"
+    if wanted.issued_after and certificate.not_before < wanted.issued_after:
+        return f"issued before {moment(wanted.issued_after)}"
+    return None
 
 
 def _outdated(

@@ -20,6 +20,9 @@ _PUBLIC_KEY = re.compile(
 _CERTIFICATE = re.compile(
     r"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.DOTALL
 )
+_ISSUER_KEY = re.compile(
+    r"Authority Key Identifier:[^\n]*\n\s*(?:keyid:)?([0-9A-F]{2}(?::[0-9A-F]{2})*)"
+)
 _NAMES = re.compile(r"(DNS|URI):([^,\s]+)")
 # Without the machine's own trust store. `x509` reads all of it, 30 ms a call, for
 # nothing, and `verify` would take a chain that ends there for one of our roots.
@@ -38,6 +41,7 @@ class Certificate(NamedTuple):
     not_after: int
     names: list[str]  # sorted, such as DNS:localhost
     spki_sha256: str
+    issuer_key: str | None  # its identifier in lower-case hexadecimal
 
 
 def names_of(identity: dict[str, Any]) -> list[str]:
@@ -75,8 +79,10 @@ def read_request(path: str) -> list[str]:
 
 def read_certificate(path: str) -> Certificate:
     """Return what the first certificate in the file says."""
-    wanted = ("-noout", "-serial", "-dates", "-pubkey", "-ext", "subjectAltName")
-    text = _openssl("x509", "-in", path, *wanted)
+    wanted = ("-noout", "-serial", "-dates", "-pubkey")
+    extensions = ("-ext", "subjectAltName,authorityKeyIdentifier")
+    text = _openssl("x509", "-in", path, *wanted, *extensions)
+    issuer = _ISSUER_KEY.search(text)
     fields = dict(
         line.split("=", 1)
         for line in text.splitlines()
@@ -89,6 +95,7 @@ def read_certificate(path: str) -> Certificate:
         not_after=int(ssl.cert_time_to_seconds(fields["notAfter"])),
         names=_names(text),
         spki_sha256=_spki_sha256(text),
+        issuer_key=issuer.group(1).replace(":", "").lower() if issuer else None,
     )
 
 

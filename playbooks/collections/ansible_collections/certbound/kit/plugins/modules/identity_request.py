@@ -34,11 +34,19 @@ options:
     required: true
   trusted_roots:
     description:
-      - SHA-256 of the roots the CA has. A certificate under another root is replaced.
-        Empty means that the CA does not exist yet or was not asked.
+      - SHA-256 of the roots that are trusted now. A certificate beside another trust
+        bundle is replaced. Empty means that the CA does not exist yet or was not asked.
     type: list
     elements: str
     default: []
+  issuer:
+    description: The identifier of the key that signs now, in hexadecimal. A certificate
+      by another is replaced.
+    type: str
+  issued_after:
+    description: A certificate that begins before this moment (RFC 3339, UTC) is
+      replaced.
+    type: str
 """
 
 EXAMPLES = r"""
@@ -46,6 +54,8 @@ EXAMPLES = r"""
   certbound.kit.identity_request:
     identities: "{{ certbound_identities }}"
     renew_before: 28800
+    trusted_roots: "{{ authority_present.trusted_roots }}"
+    issuer: "{{ authority_present.issuer }}"
   register: certbound_requests
 """
 
@@ -80,8 +90,10 @@ identities:
       type: str
 """
 
+import calendar
 import os
 import shutil
+import time
 from typing import Any, NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
@@ -93,6 +105,7 @@ from ansible_collections.certbound.kit.plugins.module_utils.files import (
 )
 from ansible_collections.certbound.kit.plugins.module_utils.identity import (
     Paths,
+    Wanted,
     examine,
     moment,
 )
@@ -171,11 +184,11 @@ def ensure_closed(paths: Paths, *, check: bool = False) -> bool:
 
 
 def request(
-    identity: dict[str, Any], *, renew_before: int, trusted: list[str], check: bool
+    identity: dict[str, Any], *, renew_before: int, wanted: Wanted, check: bool
 ) -> dict[str, Any]:
     """Return what the identity has and needs, having made the request for it."""
     paths = Paths(identity["directory"])
-    present = examine(identity, paths, renew_before=renew_before, trusted=trusted)
+    present = examine(identity, paths, renew_before=renew_before, wanted=wanted)
     certificate = present.certificate
     if present.fault:
         pending = ensure_pending(identity, paths, check=check)
@@ -193,6 +206,18 @@ def request(
         "not_after": moment(certificate.not_after) if certificate else None,
         "changed": pending.changed,
     }
+
+
+def wanted_of(params: dict[str, Any]) -> Wanted:
+    """Return what the CA says that certificates should be."""
+    after = params["issued_after"]
+    # Not strptime's month names: these are digits, which no locale changes.
+    began = time.strptime(after, "%Y-%m-%dT%H:%M:%SZ") if after else None
+    return Wanted(
+        roots=params["trusted_roots"],
+        issuer=params["issuer"],
+        issued_after=calendar.timegm(began) if began else None,
+    )
 
 
 def difference(results: list[dict[str, Any]]) -> dict[str, str]:
@@ -217,22 +242,24 @@ def main() -> None:
             "identities": IDENTITIES,
             "renew_before": {"type": "int", "required": True},
             "trusted_roots": {"type": "list", "elements": "str", "default": []},
+            "issuer": {"type": "str"},
+            "issued_after": {"type": "str"},
         },
         supports_check_mode=True,
     )
     os.umask(0o077)
     results = []
-    for wanted in module.params["identities"]:
+    for identity in module.params["identities"]:
         try:
-            with acting_as(wanted["owner"], check=module.check_mode):
+            with acting_as(identity["owner"], check=module.check_mode):
                 result = request(
-                    wanted,
+                    identity,
                     renew_before=module.params["renew_before"],
-                    trusted=module.params["trusted_roots"],
+                    wanted=wanted_of(module.params),
                     check=module.check_mode,
                 )
         except (OpensslError, NoSuchUserError, OSError) as error:
-            module.fail_json(msg="{}: {}".format(wanted["identity"], error))
+            module.fail_json(msg="{}: {}".format(identity["identity"], error))
         results.append(result)
     diff = difference(results)
     changed = [result.pop("changed") for result in results]
