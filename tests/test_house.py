@@ -103,7 +103,7 @@ SIGNS = {"pki.authority", "pki.keys", "pki.ledger", "pki.profiles", "services.to
 
 # What touches the world outside is known by name; the rest decides over values.
 MAY_IMPORT = {
-    "pkcs11": {"pki.pkcs11.key"},
+    "pkcs11": {"pki.pkcs11.key", "pki.pkcs11.session"},
     "socket": {"services.probe", "services.wire.manager", "services.wire.server"},
     "sqlite3": {"pki.sqlite", "services.state.database", "services.state.sqlite"},
     "ssl": {

@@ -9,14 +9,10 @@ What this does not prove: that the token keeps its promise. It says of the key t
 is sensitive and cannot be extracted; whether that is so is its maker's word.
 """
 
-import contextlib
 import os
 import secrets
-import stat
-from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 from typing import Any, Never, Self
 
 import pkcs11
@@ -30,27 +26,9 @@ from pkcs11.util.ec import (
 )
 
 from pki.pkcs11.reference import Place, TokenError
+from pki.pkcs11.session import said_plainly, serial_of, session_of, token_at
 
 _ID = 16  # bytes, random: the identifier of both halves in the token
-_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
-
-
-class NoTokenError(TokenError):
-    """The token, or the module that leads to it, is not there."""
-
-    code = "token_gone"
-
-
-class WrongPinError(TokenError):
-    """The token refuses the PIN."""
-
-    code = "wrong_pin"
-
-
-class LockedTokenError(TokenError):
-    """The token takes no PIN any more."""
-
-    code = "token_locked"
 
 
 class NoTokenKeyError(TokenError):
@@ -103,7 +81,7 @@ class TokenKey(ec.EllipticCurvePrivateKey):
             signature_algorithm.algorithm, hashes.SHA256
         ):
             raise TokenError("a key in a token signs with ECDSA and SHA-256 alone")
-        with _said_plainly():
+        with said_plainly():
             raw = self._private.sign(
                 sha256(data).digest(), mechanism=pkcs11.Mechanism.ECDSA
             )
@@ -155,10 +133,10 @@ def make(place: Place, pin: bytes, *, label: str) -> Made:
     Raises:
         TokenError: the token is gone, refuses the PIN, or cannot make one.
     """
-    token = _token(place)
+    token = token_at(place)
     identifier = secrets.token_bytes(_ID)
-    with _said_plainly():
-        session = _session(token, place, pin, writing=True)
+    with said_plainly():
+        session = session_of(token, place, pin, writing=True)
         parameters = session.create_domain_parameters(
             pkcs11.KeyType.EC,
             {
@@ -177,7 +155,7 @@ def make(place: Place, pin: bytes, *, label: str) -> Made:
             },
         )
         spki = serialization.load_der_public_key(encode_ec_public_key(public))
-    serial = _serial(token)
+    serial = serial_of(token)
     found = Place(place.module, place.label, serial)
     if not isinstance(spki, ec.EllipticCurvePublicKey):
         raise TokenError("the token made no key on an elliptic curve")
@@ -192,8 +170,8 @@ def open_key(
     Raises:
         TokenError: the subclass says why it cannot be used.
     """
-    with _said_plainly():
-        session = _session(_token(place), place, pin, writing=False)
+    with said_plainly():
+        session = session_of(token_at(place), place, pin, writing=False)
         found = list(
             session.get_objects(
                 {
@@ -220,96 +198,6 @@ def open_key(
 
 
 _ALGORITHM = ec.ECDSA(hashes.SHA256())
-# PKCS#11 logs a process in, not a session: who has logged in once need not again,
-# and may not. The sessions stay open until the process ends.
-_sessions: dict[tuple[Path, str, bool], Any] = {}
-
-
-def _session(token: Any, place: Place, pin: bytes, *, writing: bool) -> Any:
-    known = (place.module, _serial(token), writing)
-    session = _sessions.get(known)
-    if session is not None:
-        with contextlib.suppress(pkcs11.PKCS11Error):
-            session.generate_random(8)  # whether it still lives
-            return session
-    try:
-        session = token.open(rw=writing, user_pin=_text(pin))
-    except pkcs11.UserAlreadyLoggedIn:
-        session = token.open(rw=writing)
-    _sessions[known] = session
-    return session
-
-
-def _token(place: Place) -> Any:
-    try:
-        mode = place.module.stat().st_mode
-        if not place.module.is_absolute() or mode & _OTHERS_WRITE:
-            raise NoTokenError(
-                f"{place.module} is no absolute path, or others may write the file"
-            )
-        library = pkcs11.lib(str(place.module))
-        with _said_plainly():
-            found = list(library.get_tokens(token_label=place.label))
-    except (OSError, RuntimeError) as error:
-        if isinstance(error, TokenError):
-            raise
-        raise NoTokenError(f"{place.module} cannot be used: {error}") from error
-    wanted = [one for one in found if place.serial in {None, _serial(one)}]
-    if len(wanted) != 1:
-        raise NoTokenError(
-            f"{len(wanted)} tokens are labelled {place.label!r}"
-            + (f" with the serial {place.serial}" if place.serial else "")
-            + ", one is needed"
-        )
-    return wanted[0]
-
-
-def _serial(token: Any) -> str:
-    serial = token.serial
-    return (serial if isinstance(serial, bytes) else serial.encode()).decode(
-        "ascii", "backslashreplace"
-    )
-
-
-def _text(pin: bytes) -> str:
-    try:
-        return pin.decode()
-    except UnicodeDecodeError as error:
-        raise WrongPinError("the PIN is not UTF-8") from error
-
-
-@contextlib.contextmanager
-def _said_plainly() -> Iterator[None]:
-    """Turn what the token says into errors of ours; how many tries are left is kept."""
-    try:
-        yield
-    except pkcs11.PKCS11Error as error:
-        raise explained(error) from error
-
-
-def explained(error: pkcs11.PKCS11Error) -> TokenError:
-    """Return the error of ours for one of the library's."""
-    name = type(error).__name__
-    if isinstance(error, pkcs11.PinLocked):
-        return LockedTokenError("the token is locked: its security officer resets it")
-    if isinstance(
-        error,
-        pkcs11.PinIncorrect
-        | pkcs11.PinInvalid
-        | pkcs11.PinLenRange
-        | pkcs11.PinExpired,
-    ):
-        return WrongPinError("the token refuses the PIN")
-    if isinstance(
-        error,
-        pkcs11.DeviceRemoved
-        | pkcs11.TokenNotPresent
-        | pkcs11.SessionHandleInvalid
-        | pkcs11.SessionClosed
-        | pkcs11.NoSuchToken,
-    ):
-        return NoTokenError(f"the token is gone: {name}")
-    return TokenError(f"the token answered {name} {error}".rstrip())
 
 
 def _refuse() -> Never:
