@@ -1,20 +1,26 @@
 """The database of a CA: entries, what is told of them, and what else is durable.
 
 `ledger` and `published` stand on it. They share a database so that a revocation and
-all that follows from it are one transaction. `tables` says what is in it.
+all that follows from it are one transaction. `tables` says what is in it. It is the
+SQLite file at a path; or, if the path ends with `.json`, the PostgreSQL that the
+document there names.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from pki import sqlite
+from pki import place, sqlite
 from pki.engine import Connection
 
 
 def create_ledger(path: Path) -> None:
     """Make an empty ledger at `path`, for its owner's eyes only, if there is none."""
-    sqlite.create(path)
+    if _is_elsewhere(path):
+        from pki import postgresql  # noqa: PLC0415 - as `writing`
+
+        postgresql.create(place.read(path))
+    else:
+        sqlite.create(path)
 
 
 def is_missing(path: Path) -> bool:
@@ -23,26 +29,39 @@ def is_missing(path: Path) -> bool:
     Raises:
         LedgerError: there is something else.
     """
+    if _is_elsewhere(path):
+        from pki import postgresql  # noqa: PLC0415 - as `writing`
+
+        return postgresql.is_missing(place.read(path))
     return sqlite.is_missing(path)
 
 
-@contextmanager
-def writing(path: Path) -> Iterator[Connection]:
+def writing(path: Path) -> AbstractContextManager[Connection]:
     """Open the ledger at `path` to write in, brought to the present version.
 
     Raises:
         LedgerError: there is none, it is no ledger, or of an unknown version.
     """
-    with sqlite.writing(path) as connection:
-        yield connection
+    if _is_elsewhere(path):
+        # Its client takes longer to load than all else that reads a ledger.
+        from pki import postgresql  # noqa: PLC0415
+
+        return postgresql.writing(place.read(path))
+    return sqlite.writing(path)
 
 
-@contextmanager
-def reading(path: Path) -> Iterator[Connection]:
+def reading(path: Path) -> AbstractContextManager[Connection]:
     """Open the ledger at `path` so that nothing can be written in it.
 
     Raises:
         LedgerError: there is none, it is no ledger, or not of the present version.
     """
-    with sqlite.reading(path) as connection:
-        yield connection
+    if _is_elsewhere(path):
+        from pki import postgresql  # noqa: PLC0415 - as `writing`
+
+        return postgresql.reading(place.read(path))
+    return sqlite.reading(path)
+
+
+def _is_elsewhere(path: Path) -> bool:
+    return path.suffix == ".json"

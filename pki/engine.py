@@ -56,7 +56,10 @@ class Connection(Protocol):
         """
 
     def snapshot(self) -> AbstractContextManager[None]:
-        """Read one moment's state inside, whoever writes meanwhile; write nothing."""
+        """Read one moment's state inside, whoever writes meanwhile; write nothing.
+
+        Inside of another one it is that one's moment.
+        """
 
     def highest(self) -> int:
         """Return the highest number that any entry was given, 0 before the first.

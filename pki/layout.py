@@ -34,8 +34,14 @@ class Layout:
 
     @property
     def ledger(self) -> Path:
-        """Every certificate ever."""
-        return self.directory / "ledger.sqlite"
+        """Every certificate ever: a file, or the document that names a database."""
+        elsewhere = self.ledger_place
+        return elsewhere if elsewhere.exists() else self.directory / "ledger.sqlite"
+
+    @property
+    def ledger_place(self) -> Path:
+        """Where the ledger is, if it is no file here."""
+        return self.directory / "ledger.json"
 
     @property
     def bundle(self) -> Path:

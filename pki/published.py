@@ -111,7 +111,7 @@ class Published:
         """Return where an authority's certificates point, and the number of shards."""
         return dict(
             self._connection.execute(
-                "SELECT url, shards FROM address WHERE authority = ? ORDER BY rowid",
+                "SELECT url, shards FROM address WHERE authority = ? ORDER BY url",
                 [authority],
             )
         )

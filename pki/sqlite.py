@@ -43,6 +43,10 @@ class SqliteConnection:
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Read one moment's state."""
+        within_another = self.raw.in_transaction
+        if within_another:
+            yield
+            return
         self.raw.execute("BEGIN")
         try:
             yield

@@ -18,8 +18,8 @@ PROJECT = Path(__file__).parent.parent
 FLOORS = [
     {"pki.errors", "pki.clock", "pki.canonical", "pki.entry", "pki.tables"},
     {"pki.engine", "pki.conformance", "pki.identity", "pki.storage", "pki.passphrase"},
-    {"pki.envelope", "pki.pkcs11"},
-    {"pki.sqlite"},
+    {"pki.place", "pki.sqlite", "pki.envelope", "pki.pkcs11"},
+    {"pki.postgresql"},
     {"pki.database"},
     {"pki.path", "pki.published"},
     {"pki.ledger"},
@@ -79,6 +79,7 @@ LENT_TO_SERVICES = {
     "pki.revocation_list",
     "pki.clock",
     "pki.errors",
+    "pki.pointers",
 }
 # The CA's front signs. Who renews its own certificate writes files as the CA does.
 LENT_TO = {
@@ -103,8 +104,9 @@ SIGNS = {"pki.authority", "pki.keys", "pki.ledger", "pki.profiles", "services.to
 
 # What touches the world outside is known by name; the rest decides over values.
 MAY_IMPORT = {
-    "pkcs11": {"pki.pkcs11.key", "pki.pkcs11.session"},
     "socket": {"services.probe", "services.wire.manager", "services.wire.server"},
+    "pkcs11": {"pki.pkcs11.key", "pki.pkcs11.session"},
+    "psycopg": {"pki.postgresql"},
     "sqlite3": {"pki.sqlite", "services.state.database", "services.state.sqlite"},
     "ssl": {
         "services.attempt",
@@ -114,6 +116,7 @@ MAY_IMPORT = {
         "services.report.versions",
         "services.wire.client",
         "services.wire.extension",
+        "services.wire.looked_at",
         "services.wire.tls",
         "services.wire.web",
     },

@@ -6,12 +6,30 @@
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.pki.builders import ADDRESSES, Ca, Forge, policy_document
+from tests.pki.postgres_server import PostgresServer
+from tests.pki.stores import Store
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """Return a server for all tests that leave it alone."""
+    with PostgresServer.started() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """Return where an empty ledger can be made, of each engine."""
+    if request.param == "sqlite":
+        return Store(tmp_path / "ledger.sqlite")
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return Store(server.settle(tmp_path / "ledger.json"), server)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from pki import profiles, signing
 from pki.database import create_ledger
 from pki.entry import Event, Reason
-from pki.ledger import SerialTakenError, open_ledger
+from pki.ledger import SerialTakenError, open_ledger, read_ledger
 from pki.lint import LintError
 from tests.pki.builders import NAMES, NOW, Forge, p256
 
@@ -136,7 +136,7 @@ def test_key_signs_only_after_the_plan_is_durable(forge: Forge, path: Path) -> N
         """A builder that looks at the ledger when it is asked to sign."""
 
         def sign(self, *args: object) -> object:
-            with open_ledger(path) as other:
+            with read_ledger(path) as other:
                 seen.append(other.verify().entries)
             return builder.sign(*args)  # type: ignore[arg-type]  # passed through
 

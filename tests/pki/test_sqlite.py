@@ -1,0 +1,158 @@
+"""A ledger in SQLite: what holds for a file only, and files of earlier releases."""
+
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pki.database import create_ledger, is_missing
+from pki.engine import LedgerError
+from pki.entry import Event
+from pki.ledger import Ledger, open_ledger, read_ledger
+from pki.sqlite import SqliteConnection
+from pki.tables import VERSION
+from tests.pki.builders import NOW
+from tests.pki.old_ledger import PLANNED, by_the_first_release
+from tests.pki.stores import fill, revoked, verify
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Return a ledger of three certificates, six entries."""
+    path = tmp_path / "ledger.sqlite"
+    create_ledger(path)
+    fill(path)
+    return path
+
+
+def raw_of(ledger: Ledger) -> sqlite3.Connection:
+    """Return SQLite's own connection."""
+    assert isinstance(ledger.connection, SqliteConnection)
+    return ledger.connection.raw
+
+
+def test_write_ahead_log_and_full_synchronization(path: Path) -> None:
+    """A commit that has returned survives a power cut."""
+    with open_ledger(path) as ledger:
+        ask = ledger.connection.execute
+        assert ask("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert ask("PRAGMA synchronous").fetchone() == (2,)
+
+
+def test_file_is_private(path: Path) -> None:
+    """Mode 0600, the side files of SQLite included."""
+    with open_ledger(path) as ledger, ledger.transaction():
+        ledger.append(replace(PLANNED, serial="4"))
+        for file in path.parent.iterdir():
+            assert file.stat().st_mode & 0o777 == 0o600, file
+
+
+def test_missing_ledger_is_refused(tmp_path: Path) -> None:
+    """Reading makes no ledger."""
+    with (
+        pytest.raises(LedgerError, match="there is no ledger"),
+        open_ledger(tmp_path / "ledger"),
+    ):
+        pass
+    assert is_missing(tmp_path / "ledger")
+    assert not (tmp_path / "ledger").exists()
+
+
+def test_ledger_cut_off_in_the_making_counts_as_missing(tmp_path: Path) -> None:
+    """An empty file, as a crash between two steps leaves it, is completed."""
+    path = tmp_path / "ledger"
+    path.touch(mode=0o600)
+    assert is_missing(path)
+    create_ledger(path)
+    assert not is_missing(path)
+
+
+def test_unknown_version_is_refused(path: Path) -> None:
+    """A ledger of a later release is not guessed at."""
+    connection = sqlite3.connect(path)
+    connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+    connection.close()
+    with pytest.raises(LedgerError, match=f"version {VERSION + 1}"), open_ledger(path):
+        pass
+
+
+def test_other_file_is_refused(tmp_path: Path) -> None:
+    """What is no database is no ledger."""
+    path = tmp_path / "ledger"
+    path.write_bytes(b"no database" * 100)
+    with pytest.raises(LedgerError, match="cannot be used"), open_ledger(path):
+        pass
+
+
+def test_questions_asked_for_each_certificate_use_an_index(path: Path) -> None:
+    """A CA that has issued for years answers as fast as a new one."""
+    asked: list[str] = []
+    with open_ledger(path) as ledger:
+        raw = raw_of(ledger)
+        raw.set_trace_callback(asked.append)
+        ledger.holder_of("11")
+        ledger.newest_issued("orders@localhost")
+        ledger.newest_issued("orders@localhost", spki_sha256="11")
+        ledger.is_revoked_key("11")
+        ledger.find(Event.ISSUED, issuer=PLANNED.issuer, serial="1")
+        ledger.revocations("aa", ending=NOW)
+        ledger.issued(after=NOW)
+        raw.set_trace_callback(None)
+        plans = [
+            ledger.connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
+            for statement in asked
+        ]
+    steps = [[line[-1] for line in plan] for plan in plans]
+    assert len(steps) == 7
+    for lines in steps[:5]:
+        assert [line.split(" (")[0] for line in lines] in EACH
+    for lines in steps[5:]:  # for all that lasts, of which few are old
+        assert lines[0].startswith("SEARCH entry USING INDEX entry_by_end")
+
+
+EACH = [
+    ["SEARCH entry USING INDEX entry_by_key"],
+    ["SEARCH entry USING INDEX entry_by_identity"],
+    ["SEARCH entry USING INDEX sqlite_autoindex_entry_2"],
+]
+
+
+def test_ledger_of_the_first_release_is_upgraded(tmp_path: Path) -> None:
+    """Its chain stays valid, its head the same, and new entries follow it."""
+    path = tmp_path / "ledger"
+    by_the_first_release(path)
+    with open_ledger(path) as ledger:
+        before = ledger.verify()
+        assert (before.entries, before.issued) == (2, 1)
+        with ledger.transaction():
+            ledger.append(revoked(PLANNED))
+        assert ledger.hash_of(2) == before.head
+    assert verify(path).entries == 3
+
+
+def test_upgraded_and_new_ledger_have_the_same_tables(tmp_path: Path) -> None:
+    """Nothing tells afterwards which release made the file."""
+    by_the_first_release(tmp_path / "old")
+    create_ledger(tmp_path / "new")
+    schemas = []
+    for name in ("old", "new"):
+        with open_ledger(tmp_path / name) as ledger:
+            rows = ledger.connection.execute(
+                "SELECT type, name, sql FROM sqlite_master ORDER BY name"
+            )
+            schemas.append(
+                [(kind, made, (sql or "").split()) for kind, made, sql in rows]
+            )
+    assert schemas[0] == schemas[1]
+
+
+def test_reader_upgrades_nothing(tmp_path: Path) -> None:
+    """It says that the ledger is of an earlier release, or that there is none."""
+    old, gone = tmp_path / "old", tmp_path / "gone"
+    by_the_first_release(old)
+    with pytest.raises(LedgerError, match="version 1"), read_ledger(old):
+        pass
+    with pytest.raises(LedgerError, match="no ledger"), read_ledger(gone):
+        pass
+    assert not gone.exists()
