@@ -146,6 +146,21 @@ class Mesh:
         certificate = unsigned.sign(self._issuing_key, hashes.SHA256())
         return Leaf(key, certificate, self.issuing)
 
+    def cross(self, other: "Mesh") -> x509.Certificate:
+        """Return a certificate by this root for the root key of another mesh."""
+        key = other._root_key.public_key()
+        return (
+            builder(other.root.subject, key, self.root.subject)
+            .not_valid_before(now() - 24 * _HOUR)
+            .not_valid_after(now() + 24 * _HOUR)
+            .add_extension(
+                x509.BasicConstraints(ca=True, path_length=None), critical=True
+            )
+            .add_extension(key_usage(key_cert_sign=True, crl_sign=True), critical=True)
+            .add_extension(authority_key(self._root_key), critical=False)
+            .sign(self._root_key, hashes.SHA256())
+        )
+
     def _authority(
         self,
         name: str,
@@ -160,7 +175,7 @@ class Mesh:
             .not_valid_before(now() - 24 * _HOUR)
             .not_valid_after(now() + 24 * _HOUR)
             .add_extension(
-                x509.BasicConstraints(ca=True, path_length=0 if issuer else 1),
+                x509.BasicConstraints(ca=True, path_length=0 if issuer else None),
                 critical=True,
             )
             .add_extension(key_usage(key_cert_sign=True, crl_sign=True), critical=True)

@@ -1,6 +1,7 @@
 """Tests of `services.renewal.answer`: what the CA sent is checked before it counts."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +35,24 @@ def test_a_good_answer_is_a_chain_without_its_root(mesh: Mesh) -> None:
     """The leaf first, then its issuing CA."""
     leaf = mesh.issue("orders")
     assert verified(mesh, leaf) == (leaf.certificate, mesh.issuing)
+
+
+@pytest.mark.parametrize("roots", ["old", "new", "both"])
+def test_while_roots_follow_one_another_the_cross_certificate_is_presented(
+    mesh: Mesh, tmp_path: Path, roots: str
+) -> None:
+    """Whatever this host trusts: a peer may know the old root alone."""
+    new = Mesh(tmp_path)
+    cross, leaf = mesh.cross(new), new.issue("orders")
+    known = {"old": (mesh.root,), "new": (new.root,), "both": (mesh.root, new.root)}
+    handed_out = (mesh.issuing, new.issuing, cross, new.root, mesh.root)
+    chain = verified(
+        mesh,
+        leaf,
+        answered=Answered(leaf.certificate, handed_out, None),
+        bundle=TrustBundle(mesh.trust_domain, known[roots]),
+    )
+    assert chain == (leaf.certificate, new.issuing, cross)
 
 
 def test_the_order_of_dns_names_means_nothing(mesh: Mesh) -> None:
