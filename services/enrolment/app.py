@@ -38,7 +38,9 @@ from services.enrolment.body import read_body
 from services.enrolment.errors import (
     FirstCertificateError,
     NotFoundError,
+    RevokedError,
     TooManyRequestsError,
+    UnavailableError,
     UnusableCertificateError,
 )
 from services.enrolment.office import Office
@@ -46,7 +48,13 @@ from services.enrolment.queue import Queue
 from services.enrolment.renewal import names
 from services.enrolment.vitals import EnrolmentVitals
 from services.watched import Watched, file_stamp
-from services.wire.peer import Peer, PeerError, peer_of
+from services.wire.peer import (
+    Peer,
+    PeerError,
+    RevokedCertificateError,
+    StatusUnknownError,
+    peer_of,
+)
 
 EST = "/.well-known/est"
 
@@ -130,6 +138,10 @@ class Enrolment:
         then = self._clock() - timedelta(seconds=config.grace)
         try:
             return peer_of(request.scope, trust_domain=config.trust_domain, now=then)
+        except StatusUnknownError as error:
+            raise UnavailableError(str(error)) from error
+        except RevokedCertificateError as error:
+            raise RevokedError(str(error)) from error
         except PeerError as error:
             raise UnusableCertificateError(str(error)) from error
 

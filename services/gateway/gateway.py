@@ -31,6 +31,7 @@ from services.proof.key_set import RemoteKeySet
 from services.watched import Watched, file_stamp
 from services.wire.client import IdentityTransport
 from services.wire.generation import LiveIdentity
+from services.wire.status import CertificateStatus
 
 # Seconds for each step of a question to the token service: an answer that is as old as
 # a revocation may stay unknown is not believed any more.
@@ -51,6 +52,7 @@ class Gateway:
         self._config = config
         self.identity = identity
         self.clock = clock
+        self.status = CertificateStatus(lambda: self.config.revocation, clock)
         self._token_service = httpx.AsyncClient(
             transport=self._transport(first.token_service.spiffe_id),
             timeout=_TIMEOUT,
@@ -148,7 +150,9 @@ class Gateway:
             await self.replays.store.aclose()
 
     def _transport(self, spiffe_id: str) -> IdentityTransport:
-        return IdentityTransport(self.identity, SpiffeId.parse(spiffe_id))
+        return IdentityTransport(
+            self.identity, SpiffeId.parse(spiffe_id), status=self.status
+        )
 
 
 def read_gateway_config(path: Path) -> GatewayConfig:

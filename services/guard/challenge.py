@@ -22,8 +22,14 @@ from services.proof.embedded_key import PROOF_ALGORITHMS
 from services.proof.errors import InvalidTokenError
 from services.proof.key_set import KeySetUnavailableError
 from services.state.store import StateUnavailableError
+from services.wire.peer import StatusUnknownError
 
-_UNAVAILABLE = (KeySetUnavailableError, RevocationsUnknownError, StateUnavailableError)
+_UNAVAILABLE = (
+    KeySetUnavailableError,
+    RevocationsUnknownError,
+    StateUnavailableError,
+    StatusUnknownError,
+)
 _RETRY_AFTER = "5"  # seconds; the key set is not asked for more often
 
 

@@ -52,6 +52,12 @@ class UnusableCertificateError(RequestRefusedError):
     description = "the client certificate of this connection is not valid"
 
 
+class RevokedCertificateError(UnusableCertificateError):
+    """The certificate of the connection is revoked, or one above it."""
+
+    description = "the client certificate of this connection is revoked"
+
+
 class InsufficientScopeError(RequestRefusedError):
     """The token is genuine, and does not reach this far (section 3.1)."""
 

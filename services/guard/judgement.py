@@ -1,7 +1,7 @@
 """Judge one request: find everything the decision needs, and ask for it.
 
 1. One token, in one Authorization header: `credentials`.
-2. The connection's certificate is good now: `wire.peer`.
+2. The connection's certificate is good now, and not revoked: `wire.peer`.
 3. A DPoP proof, if the scheme is DPoP, is good for this request (RFC 9449, 4.3).
 4. The key that the token names is published.
 5. `decision`: token, holder.
@@ -24,7 +24,11 @@ from services.guard.credentials import (
     scheme_of,
 )
 from services.guard.decision import decide
-from services.guard.errors import DpopNotTakenError, UnusableCertificateError
+from services.guard.errors import (
+    DpopNotTakenError,
+    RevokedCertificateError,
+    UnusableCertificateError,
+)
 from services.guard.grant import Grant
 from services.guard.replays import Replays
 from services.guard.revocations import RevocationsUnknownError
@@ -33,7 +37,8 @@ from services.proof import jws
 from services.proof.dpop import DpopProof, verify_proof
 from services.proof.dpop_errors import WrongUriError
 from services.proof.errors import WrongCertificateError
-from services.wire.peer import Peer, PeerError, peer_of
+from services.wire import peer as peers
+from services.wire.peer import Peer, PeerError, StatusUnknownError, Vouching, peer_of
 
 
 @dataclass(slots=True)
@@ -73,7 +78,7 @@ async def judge(case: Case, workload: Workload) -> Grant:
     case.scheme = scheme_of(case.scope["headers"])
     brought = credentials(case.scope["headers"], case.scope["query_string"])  # 1
     case.unverified_token = brought.unverified_token
-    peer = case.peer = sender(case, workload)  # 2
+    peer = case.peer = sender(case, workload, workload.federation)  # 2
     proof = await proof_of(case, brought, workload)  # 3
     token = jws.parse(brought.unverified_token)
     key = await workload.keys.key(token.key_id)  # 4
@@ -95,14 +100,22 @@ async def judge(case: Case, workload: Workload) -> Grant:
     return grant
 
 
-def sender(case: Case, site: Site) -> Peer:
-    """Return whose certificate the connection has.
+def sender(case: Case, site: Site, others: Vouching | None = None) -> Peer:
+    """Return whose certificate the connection has, of ours or of `others`.
 
     Raises:
         UnusableCertificateError: it has none, or none that is good now.
+        RevokedCertificateError: it is revoked.
+        StatusUnknownError: whether it is cannot be said now.
     """
     try:
-        return peer_of(case.scope, trust_domain=site.trust_domain, now=case.now)
+        return peer_of(
+            case.scope, trust_domain=site.trust_domain, now=case.now, others=others
+        )
+    except StatusUnknownError:
+        raise
+    except peers.RevokedCertificateError as error:
+        raise RevokedCertificateError(str(error)) from error
     except PeerError as error:
         raise UnusableCertificateError(str(error)) from error
 

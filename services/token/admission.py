@@ -2,7 +2,7 @@
 
 Every endpoint that a client authenticates at comes through here, in the same steps:
 
-1. The connection has a client certificate whose time is not over.
+1. The connection has a client certificate whose time is not over, not revoked.
 2. There is no Authorization header: no client of ours authenticates by one.
 3. The form is well-formed.
 4. The client is the one it names, by the method that it is registered for.
@@ -26,17 +26,20 @@ from services.state.store import AlreadyClaimedError, StateUnavailableError, Sto
 from services.token.authentication import Authentication
 from services.token.call import Call, Seen
 from services.token.errors import (
+    CertificateStatusError,
     InvalidRequestError,
     NonceWantedError,
     ProofRefusedError,
     RequestTooLargeError,
+    RevokedCertificateError,
     UnavailableError,
     UnusableCertificateError,
 )
 from services.token.form import LONGEST_BODY, TokenForm, read_form
 from services.token.registry import Registry
 from services.watched import Watched
-from services.wire.peer import PeerError, Presented, presented_of
+from services.wire import peer as peers
+from services.wire.peer import PeerError, Presented, StatusUnknownError, presented_of
 
 _PROOFS = "dpop proof at the token service"
 
@@ -117,6 +120,10 @@ class Admission:
 def _presented(request: Request, now: datetime) -> Presented:
     try:
         return presented_of(request.scope, now=now)
+    except StatusUnknownError as error:
+        raise CertificateStatusError(str(error)) from error
+    except peers.RevokedCertificateError as error:
+        raise RevokedCertificateError(str(error)) from error
     except PeerError as error:
         raise UnusableCertificateError(str(error)) from error
 

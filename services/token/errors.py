@@ -55,6 +55,10 @@ class UnusableCertificateError(InvalidClientError):
     """There is no client certificate on the connection, or it is not valid now."""
 
 
+class RevokedCertificateError(UnusableCertificateError):
+    """The client's certificate is revoked, or one above it."""
+
+
 class UnregisteredCertificateError(InvalidClientError):
     """The certificate is none of those registered for the client."""
 
@@ -126,6 +130,10 @@ class UnavailableError(TokenRequestError):
     status = 503
     description = "try again shortly"
     retry_after = timedelta(seconds=1)
+
+
+class CertificateStatusError(UnavailableError):
+    """Whether the client's certificate is revoked cannot be learnt now."""
 
 
 class TooManyRequestsError(TokenRequestError):

@@ -14,6 +14,7 @@ from services.config import Replica
 from services.proof.key_set import KeySetUnavailableError, RemoteKeySet
 from services.wire.client import IdentityTransport
 from services.wire.generation import LiveIdentity
+from services.wire.status import CertificateStatus
 
 _TIMEOUT = 2.0  # seconds: a replica that is down must not hold up a key set
 
@@ -22,12 +23,18 @@ class Sibling(RemoteKeySet):
     """The key set of one other replica, kept fresh."""
 
     def __init__(
-        self, replica: Replica, identity: LiveIdentity, clock: Callable[[], datetime]
+        self,
+        replica: Replica,
+        identity: LiveIdentity,
+        clock: Callable[[], datetime],
+        status: CertificateStatus | None = None,
     ) -> None:
         super().__init__(self._get, clock)
         self._uri = replica.jwks_uri
         self._client = httpx.AsyncClient(
-            transport=IdentityTransport(identity, SpiffeId.parse(replica.spiffe_id)),
+            transport=IdentityTransport(
+                identity, SpiffeId.parse(replica.spiffe_id), status=status
+            ),
             timeout=_TIMEOUT,
             trust_env=False,
         )

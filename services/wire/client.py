@@ -6,18 +6,24 @@ request is meant for: a token bound to the new certificate (RFC 8705, section 3)
 be refused on a pooled connection that was made with the old one.
 
 The server's chain, host name and SPIFFE ID are checked by `wire.tls` (RFC 6750, section
-5.2). No proxy is used and no environment is read, since either could lead the request
-elsewhere; redirects are for the client above to refuse, and httpx does unless told.
+5.2), and that it is not revoked by `wire.looked_at`. No proxy is used and no
+environment is read, since either could lead the request elsewhere; redirects are for
+the client above to refuse, and httpx does unless told.
 """
 
 import ssl
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from functools import partial
 
+import httpcore
 import httpx
+from cryptography import x509
 
 from pki.identity import SpiffeId
+from pki.trust import TrustBundle
 from services.wire.generation import Generation, LiveIdentity
+from services.wire.looked_at import LookingBackend
+from services.wire.status import CertificateStatus
 from services.wire.tls import client_context
 
 GENERATION = "certbound.generation"  # the request extension that pins a generation
@@ -27,6 +33,7 @@ GENERATION = "certbound.generation"  # the request extension that pins a generat
 _LIMITS = httpx.Limits(
     max_connections=100, max_keepalive_connections=20, keepalive_expiry=30
 )
+_Key = tuple[str, str, tuple[x509.Certificate, ...]]
 
 
 class IdentityTransport(httpx.AsyncBaseTransport):
@@ -34,11 +41,24 @@ class IdentityTransport(httpx.AsyncBaseTransport):
 
     A request whose extensions hold a `Generation` under `GENERATION` goes out with that
     one, so that its sender can be sure which certificate its token met.
+
+    Somebody of another trust domain is met by the bundle that `trust` returns for each
+    request, and by no root of ours (`wire.federation`). Certificates of our own are
+    looked up in `status`, if there is one.
     """
 
-    def __init__(self, identity: LiveIdentity, expected: SpiffeId) -> None:
+    def __init__(
+        self,
+        identity: LiveIdentity,
+        expected: SpiffeId,
+        trust: Callable[[], TrustBundle] | None = None,
+        status: CertificateStatus | None = None,
+    ) -> None:
         self._identity = identity
         self._expected = expected
+        self._trust = trust
+        # Another trust domain's lists are not ours.
+        self._status = None if trust else status
         self._pools: list[_Pool] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -73,16 +93,18 @@ class IdentityTransport(httpx.AsyncBaseTransport):
             await pool.transport.aclose()
 
     def _pool(self, generation: Generation) -> "_Pool":
+        key = self._key(generation)
         for pool in self._pools:
-            if pool.key == _key(generation):
+            if pool.key == key:
                 return pool
         try:
-            context = client_context(generation, self._expected)
+            trust = self._trust() if self._trust else None
+            context = client_context(generation, self._expected, trust)
         except (ssl.SSLError, OSError) as error:
             raise httpx.ConnectError(
                 f"generation {generation.serial:x} cannot be used: {error}"
             ) from error
-        pool = _Pool(generation, context)
+        pool = _Pool(key, context, self._status)
         self._pools.append(pool)
         return pool
 
@@ -93,20 +115,36 @@ class IdentityTransport(httpx.AsyncBaseTransport):
     async def _close_idle(self, current: Generation) -> None:
         """Close what was made with another generation and carries no request."""
         for pool in [*self._pools]:
-            if not pool.busy and pool.key != _key(current) and pool in self._pools:
+            if not pool.busy and pool.key != self._key(current) and pool in self._pools:
                 self._pools.remove(pool)
                 await pool.transport.aclose()
 
+    def _key(self, generation: Generation) -> _Key:
+        """Return what two requests must have in common to share a connection."""
+        roots = self._trust().roots if self._trust else ()
+        return generation.thumbprint, generation.bundle, roots
+
 
 class _Pool:
-    """The connections made with one generation."""
+    """The connections made with one generation, and one bundle."""
 
-    def __init__(self, generation: Generation, context: ssl.SSLContext) -> None:
-        self.key = _key(generation)
+    def __init__(
+        self, key: _Key, context: ssl.SSLContext, status: CertificateStatus | None
+    ) -> None:
+        self.key = key
         self.busy = 0
         self.transport = httpx.AsyncHTTPTransport(
             verify=context, trust_env=False, limits=_LIMITS
         )
+        if status is not None:
+            # httpx does not say how its connections are made; nothing is open yet.
+            self.transport._pool = httpcore.AsyncConnectionPool(  # noqa: SLF001
+                ssl_context=context,
+                max_connections=_LIMITS.max_connections,
+                max_keepalive_connections=_LIMITS.max_keepalive_connections,
+                keepalive_expiry=_LIMITS.keepalive_expiry,
+                network_backend=LookingBackend(status),
+            )
 
 
 class _Body(httpx.AsyncByteStream):
@@ -132,7 +170,3 @@ class _Body(httpx.AsyncByteStream):
                 await self._body.aclose()
         finally:
             await done()
-
-
-def _key(generation: Generation) -> tuple[str, str]:
-    return generation.thumbprint, generation.bundle

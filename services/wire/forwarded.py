@@ -12,6 +12,7 @@ application. Without a trusted hop it believes nobody, which is the default.
    form or spelling: the request is refused. A hop that lets through what it should
    have removed is a hole, and is not to be found out by an application.
 3. The forwarded certificate must be good by our own trust bundle, now (`wire.callers`).
+   One that is revoked goes on with that said beside it, as in `wire.checked`.
 4. It takes the place of the connection's in `scope["extensions"]["tls"]`, so that
    `wire.peer`, guard and token service see the original caller and know no difference.
    From a hop that brings tokens of its own (`binding` is "hop": a gateway), it stands
@@ -50,8 +51,9 @@ from services.wire.forwarding_errors import (
 from services.wire.generation import LiveIdentity
 from services.wire.hops import SECRET_FIELD, Form, Hop, hop_by_name, hop_by_secret
 from services.wire.original import ORIGINAL
-from services.wire.peer import NoCertificateError, PeerError, peer_of
+from services.wire.peer import STATUS, NoCertificateError, PeerError, peer_of
 from services.wire.presented import presented_serial
+from services.wire.status import CertificateStatus
 
 
 class _Reader(NamedTuple):
@@ -84,9 +86,10 @@ class ForwardedCertificate:
         *,
         identity: LiveIdentity,
         hops: Callable[[], Iterable[Hop]],
+        status: CertificateStatus | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        """Read today's trust bundle.
+        """Read today's trust bundle; forwarded certificates are looked up in `status`.
 
         Raises:
             BundleError: the identity has no trust bundle.
@@ -95,6 +98,7 @@ class ForwardedCertificate:
         self._trust_domain = identity.expected.trust_domain
         self._hops = hops
         self._callers = Callers(identity)
+        self._status = status
         self._clock = clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,12 +116,19 @@ class ForwardedCertificate:
             await _answer(refusal)(scope, receive, _answering(send))
             return
         if hop and caller:
-            scope = _as_caller({**scope, "headers": others}, caller, hop)
+            found = await self._verdict(caller)
+            scope = _as_caller({**scope, "headers": others}, caller, hop, found)
             send = _answering(send)
         elif ours:
             _log_stripped(ours, scope)
             scope = {**scope, "headers": others}
         await self._app(scope, receive, send)
+
+    async def _verdict(self, caller: Caller) -> PeerError | None:
+        """Return what speaks against a forwarded certificate (`wire.checked`)."""
+        if self._status is None:
+            return None
+        return await self._status.verdict(caller.chain, of="caller")
 
     def _hop(self, scope: Scope, ours: _Fields) -> Hop | None:
         """Return the trusted hop at the other end, or None for anybody else."""
@@ -174,9 +185,15 @@ def _single(ours: _Fields) -> dict[bytes, bytes]:
     return single
 
 
-def _as_caller(scope: Scope, caller: Caller, hop: Hop) -> Scope:
+def _as_caller(
+    scope: Scope, caller: Caller, hop: Hop, found: PeerError | None
+) -> Scope:
     extensions: dict[str, Any] = scope.get("extensions") or {}
-    certificate = {"client_cert": caller.der, "client_cert_chain": caller.chain}
+    certificate = {
+        "client_cert": caller.der,
+        "client_cert_chain": caller.chain,
+        STATUS: found,
+    }
     if hop.binding == "hop":
         return {**scope, "extensions": {**extensions, ORIGINAL: certificate}}
     tls = {**extensions.get("tls", {}), **certificate}

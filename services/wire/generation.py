@@ -86,6 +86,7 @@ class Generation:
     bundle: str  # SHA-256 of the file, in hex
     not_after: datetime
     serial: int
+    path: tuple[str, ...]  # in PEM, from the leaf to a root of the bundle
 
     @classmethod
     def load(cls, directory: Path, expected: SpiffeId) -> "Generation":
@@ -108,7 +109,7 @@ class Generation:
         leaf, *issuers = _certificates(resolved / CERTIFICATE)
         _check_key(resolved / KEY, leaf)
         _check_name(leaf, expected)
-        _check_chain([leaf, *issuers], resolved / BUNDLE, expected.trust_domain)
+        path = _path([leaf, *issuers], resolved / BUNDLE, expected.trust_domain)
         return cls(
             directory=resolved,
             certificate=leaf,
@@ -117,6 +118,7 @@ class Generation:
             bundle=sha256(_read(resolved / BUNDLE)).hexdigest(),
             not_after=leaf.not_valid_after_utc,
             serial=leaf.serial_number,
+            path=tuple(one.public_bytes(Encoding.PEM).decode() for one in path),
         )
 
     @property
@@ -239,13 +241,15 @@ def _check_name(leaf: x509.Certificate, expected: SpiffeId) -> None:
         raise WrongIdentityError(f"certificate is for {found}, expected {expected}")
 
 
-def _check_chain(
+def _path(
     chain: Sequence[x509.Certificate], path: Path, trust_domain: str
-) -> None:
-    """Check that the chain is one that peers with this bundle trust, in its time."""
+) -> Sequence[x509.Certificate]:
+    """Return the path by which peers with this bundle trust the chain, in its time."""
     try:
         bundle = TrustBundle(trust_domain, tuple(_certificates(path)))
         # Its last moment: issuers live on, and whether it is over the peers will say.
-        verify_chain(chain, bundle, now=chain[0].not_valid_after_utc)
+        return verify_chain(
+            chain, bundle, now=chain[0].not_valid_after_utc
+        ).certificates
     except PkiError as error:
         raise UntrustedChainError(f"{path.parent}: {error}") from error

@@ -9,11 +9,11 @@ is looked at again here at each request. Whether the peer may do what it asks fo
 decided elsewhere: this says only who it is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from cryptography import x509
 
@@ -24,6 +24,8 @@ from services.wire.generation import thumbprint
 # Beside the members of ASGI's extension: TLS let the certificate in by an anchor that
 # is none of our roots, so that no name in it is worth anything here.
 OUTSIDE = "certbound.outside"
+# And what `wire.checked` has found against it, a `PeerError`.
+STATUS = "certbound.status"
 
 _REMEMBERED = 1024  # certificates; about 4 kB each
 
@@ -70,6 +72,30 @@ class WrongTrustDomainError(PeerError):
     code = "wrong_trust_domain"
 
 
+class NoCallerError(PeerError):
+    """The peer is of a federated trust domain, and may not call this process."""
+
+    code = "not_a_caller"
+
+
+class UntrustedForeignerError(PeerError):
+    """The bundle of the trust domain that the peer names does not vouch for it."""
+
+    code = "foreign_certificate_untrusted"
+
+
+class RevokedCertificateError(PeerError):
+    """The certificate, or one above it, is revoked."""
+
+    code = "certificate_revoked"
+
+
+class StatusUnknownError(PeerError):
+    """Whether the certificate is revoked cannot be learnt now: nobody is let in."""
+
+    code = "temporarily_unavailable"
+
+
 @dataclass(frozen=True, slots=True)
 class Presented:
     """A certificate that TLS let in, whoever it is trusted by, if by anybody.
@@ -93,8 +119,26 @@ class Peer(Presented):
     spiffe_id: SpiffeId
 
 
-def peer_of(scope: Mapping[str, Any], *, trust_domain: str, now: datetime) -> Peer:
+class Vouching(Protocol):
+    """Other trust domains whose workloads may be peers (`wire.federation`)."""
+
+    def has(self, trust_domain: str) -> bool:
+        """Return whether this is one of them."""
+
+    def check(self, peer: Peer, issuers: Sequence[str], *, now: datetime) -> None:
+        """Return if its own trust domain vouches for a peer that may call here."""
+
+
+def peer_of(
+    scope: Mapping[str, Any],
+    *,
+    trust_domain: str,
+    now: datetime,
+    others: Vouching | None = None,
+) -> Peer:
     """Return the peer of a request that arrived over mutual TLS.
+
+    Without `others`, peers are of `trust_domain` alone.
 
     Raises:
         NoCertificateError: no TLS, or no certificate.
@@ -102,15 +146,22 @@ def peer_of(scope: Mapping[str, Any], *, trust_domain: str, now: datetime) -> Pe
         AuthorityAsPeerError: it belongs to a certification authority.
         OutsidePeerError: it chains to no root of ours (`wire.tls`, `Anchors`).
         WrongTrustDomainError: it names one of another domain than `trust_domain`.
+        NoCallerError, UntrustedForeignerError: it names one of a domain of `others`.
         ExpiredCertificateError: the certificate's time is over at `now`.
+        RevokedCertificateError, StatusUnknownError: as `wire.checked` has found.
     """
     tls = _tls(scope)
     peer = _parse(_leaf(tls))
-    if tls.get(OUTSIDE):
+    named = peer.spiffe_id.trust_domain
+    if named != trust_domain and others is not None and others.has(named):
+        _, *issuers = tls.get("client_cert_chain") or (None,)
+        others.check(peer, issuers, now=now)
+    elif tls.get(OUTSIDE):
         raise OutsidePeerError(f"{peer.spiffe_id} in a certificate of somebody else")
-    if peer.spiffe_id.trust_domain != trust_domain:
+    elif named != trust_domain:
         raise WrongTrustDomainError(f"{peer.spiffe_id} is not of {trust_domain}")
     _check_time(peer, now)
+    _check_status(tls)
     return peer
 
 
@@ -122,12 +173,22 @@ def presented_of(scope: Mapping[str, Any], *, now: datetime) -> Presented:
         UnreadableNameError: it cannot be read, or has SPIFFE IDs, and not just one.
         AuthorityAsPeerError: it belongs to a certification authority.
         ExpiredCertificateError: its time is over at `now`.
+        RevokedCertificateError, StatusUnknownError: as `wire.checked` has found.
     """
     tls = _tls(scope)
     _, *issuers = tls.get("client_cert_chain") or (None,)
     presented = _parse_any(_leaf(tls), tuple(issuers))
     _check_time(presented, now)
+    _check_status(tls)
     return presented
+
+
+def presented_name(tls: Mapping[str, Any]) -> SpiffeId | None:
+    """Return the one SPIFFE ID in a certificate that TLS let in, proved or not."""
+    try:
+        return _parse_any(_leaf(tls), ()).spiffe_id
+    except PeerError:
+        return None
 
 
 def _tls(scope: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -149,6 +210,12 @@ def _check_time(presented: Presented, now: datetime) -> None:
             f"certificate {presented.serial:x} of {presented.spiffe_id} expired at "
             f"{presented.not_after.isoformat()}"
         )
+
+
+def _check_status(tls: Mapping[str, Any]) -> None:
+    found = tls.get(STATUS)
+    if isinstance(found, PeerError):
+        raise found
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -176,7 +243,11 @@ def _names_workload(certificate: x509.Certificate) -> bool:
         ).value
     except x509.ExtensionNotFound:
         return False
-    except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except (
+        TypeError,  # a name constraint on what is no network
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+    ) as error:
         raise ValueError(str(error)) from error
     uris = names.get_values_for_type(x509.UniformResourceIdentifier)
     return any(uri.lower().startswith("spiffe:") for uri in uris)
