@@ -94,6 +94,16 @@ def main() -> None:
 @click.option(
     "--issuing-token", metavar="LABEL", help="Make the issuing key in this token of it."
 )
+@click.option(
+    "--ledger",
+    metavar="URL",
+    help="Have the ledger in this PostgreSQL, instead of a file; no password in it.",
+)
+@click.option(
+    "--ledger-password-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Its password, mode 0600; without it, libpq looks into ~/.pgpass.",
+)
 @answers_in_json
 def init(  # noqa: PLR0913 - each is an option
     directory: Path,
@@ -105,6 +115,8 @@ def init(  # noqa: PLR0913 - each is an option
     pkcs11_module: Path | None,
     root_token: str | None,
     issuing_token: str | None,
+    ledger: str | None,
+    ledger_password_file: Path | None,
 ) -> dict[str, object]:
     """Found the CA, or complete it, for the policy on standard input.
 
@@ -113,7 +125,7 @@ def init(  # noqa: PLR0913 - each is an option
     completed by the next one. Passphrases are read only when a key is made or used;
     that of a key in a token is the token's PIN.
     """
-    from pki import founding, inspection, passphrase, report
+    from pki import founding, inspection, passphrase, place, report
     from pki.layout import Layout
     from pki.policy import read_policy
 
@@ -123,6 +135,8 @@ def init(  # noqa: PLR0913 - each is an option
     if check:
         state = inspection.inspect(layout, policy)
         return report.founding(state, state)
+    if ledger is not None:
+        founding.place_ledger(layout, place.Place(ledger, ledger_password_file))
     before, after = founding.found(
         layout,
         policy,

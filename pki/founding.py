@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pki import clock, keys, profiles
+from pki import place as ledger_place
 from pki.crl_series import Series, publish_lists
 from pki.database import create_ledger
 from pki.envelope import RECOMMENDED, Cost
@@ -88,6 +89,18 @@ def found(
         if "policy" in before.missing or before.policy_changed:
             write_atomically(layout.policy, policy.text)
         return before, inspect(layout, policy)
+
+
+def place_ledger(layout: Layout, place: ledger_place.Place) -> None:
+    """Have the ledger of a CA that is to be founded in a database.
+
+    Raises:
+        PlaceError: it has one somewhere else, or this is no place for one.
+    """
+    make_private_directory(layout.directory)
+    check_private(layout.directory)
+    with exclusive(layout.lock):
+        ledger_place.settle(layout.ledger_place, place)
 
 
 @dataclass

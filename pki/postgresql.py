@@ -53,8 +53,10 @@ class PostgresConnection:
     ) -> psycopg.Cursor[Any]:
         """Run one statement."""
         taken = [int(value) if isinstance(value, bool) else value for value in values]
+        if values:
+            statement = statement.replace("%", "%%").replace("?", "%s")
         try:
-            return self.raw.execute(statement.replace("?", "%s"), taken or None)
+            return self.raw.execute(statement, taken or None)
         except psycopg.IntegrityError as error:
             raise RuleError(_first_line(error)) from error
 
