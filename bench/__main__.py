@@ -1,0 +1,65 @@
+"""Measure what the program exists for, against peers and limits, in one run.
+
+python -m bench                              every row, 5 rounds of 2 seconds
+python -m bench --rounds 9 --only "DPoP"     those whose name has this in it
+"""
+
+import platform
+import ssl
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import msgspec
+from rich.console import Console
+
+from bench import rows_requests
+from bench.contestants import LOAD, SERVER
+from bench.rounds import Result, Row, measure
+from bench.stand import standing
+from bench.table import table
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """All results, and where they were measured."""
+
+    python: str
+    openssl: str
+    machine: str
+    results: list[Result]
+
+
+@click.command()
+@click.option("--rounds", default=5, show_default=True, help="Beside one to warm up.")
+@click.option("--seconds", default=2.0, show_default=True, help="Of asking, a round.")
+@click.option("--only", default="", help="Rows with this in their name.")
+@click.option("--json", "to", type=click.Path(path_type=Path), help="Write them here.")
+def main(rounds: int, seconds: float, only: str, to: Path | None) -> None:
+    """Measure, print one table, and write it as JSON."""
+    if SERVER == LOAD:
+        raise click.ClickException("two cores are needed: one to ask, one to answer")
+    console = Console(stderr=True)
+    results = []
+    for row in _rows(seconds):
+        if only.lower() in row.name.lower():
+            console.print(f"measuring: {row.name}")
+            results.append(measure(row, rounds=rounds))
+    Console(width=None if sys.stdout.isatty() else 120).print(table(results))
+    report = Report(
+        python=platform.python_version(),
+        openssl=ssl.OPENSSL_VERSION,
+        machine=platform.platform(),
+        results=results,
+    )
+    if to:
+        to.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2))
+
+
+def _rows(seconds: float) -> Iterator[Row]:
+    with standing() as stand:
+        yield from rows_requests.rows(stand, seconds)
+
+
+if __name__ == "__main__":
+    main()

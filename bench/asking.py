@@ -1,0 +1,59 @@
+"""One round of asking a server: the load runs on its own core, the server on the other.
+
+The figure is answers per second of the server's CPU. On a core of its own, with more
+asked than it can answer, that is what one core answers in a second; where another
+process gets in between, the clock counts it and this does not.
+"""
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import msgspec
+
+from bench.contestants import LOAD, PROJECT, Contestant
+from bench.load import WARM, Job, Outcome
+from bench.rounds import Sample
+
+
+class FailedError(Exception):
+    """More than a few requests were not answered with 200."""
+
+
+def outcome(job: Job) -> Outcome:
+    """Do a job on the load's core."""
+    done = subprocess.run(
+        ["taskset", "-c", str(LOAD), sys.executable, "-m", "bench.load"],
+        cwd=PROJECT,
+        input=msgspec.json.encode(job),
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return msgspec.json.decode(done.stdout, type=Outcome)
+
+
+def asking(server: Contestant, job: Job, *behind: Contestant) -> Callable[[], Sample]:
+    """Return what asks `server` for one round, counting those `behind` it as well.
+
+    The sample raises FailedError if more than one answer in a hundred is no good one.
+    """
+
+    def ask() -> Sample:
+        servers = (server, *behind)
+        before = sum(one.cpu() for one in servers)
+        found = outcome(job)
+        cpu = sum(one.cpu() for one in servers) - before
+        failed = sum(found.others.values())
+        if failed * 100 > found.answered:
+            raise FailedError(f"{server.name}: {found.answered} good, {found.others}")
+        # The load's first moments, which it does not count, cost the server as well.
+        share = found.seconds / (found.seconds + WARM)
+        return Sample(
+            figure=found.answered / (cpu * share),
+            wall=found.answered / found.seconds,
+            server=cpu * share / found.seconds,
+            load=found.cpu / found.seconds,
+            failed=failed,
+        )
+
+    return ask
