@@ -5,7 +5,7 @@ moment. Certificates know whole seconds only (RFC 5280, section 4.1.2.5), so the
 fraction is cut off here, once. Reports and the ledger write moments in one form.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 _FORM = "%Y-%m-%dT%H:%M:%SZ"
 
@@ -18,6 +18,15 @@ def utc_now() -> datetime:
 def to_text(moment: datetime) -> str:
     """Return `moment` as RFC 3339 in UTC: `2026-11-22T17:35:16Z`."""
     return moment.astimezone(UTC).strftime(_FORM)
+
+
+def in_words(length: timedelta) -> str:
+    """Return `length` in whole units, the largest that it is a multiple of: `24h`."""
+    whole = int(length.total_seconds())
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if whole % size == 0 and whole > size:
+            return f"{whole // size}{unit}"
+    return f"{whole}s"
 
 
 def from_text(text: str) -> datetime:

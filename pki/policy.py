@@ -17,6 +17,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
+from pki.clock import in_words
 from pki.errors import PkiError
 from pki.identity import DnsName, IdentityError, Names, SpiffeId, trust_domain_uri
 from pki.pointers import Addresses, PointerError
@@ -99,7 +100,10 @@ def read_policy(document: bytes) -> Policy:
     root = timedelta(seconds=stated.lifetimes.root)
     issuing = timedelta(seconds=stated.lifetimes.issuing_ca)
     if issuing > root:
-        raise PolicyError("lifetimes.issuing_ca: longer than lifetimes.root")
+        raise PolicyError(
+            f"lifetimes.issuing_ca: {in_words(issuing)} is longer than the "
+            f"{in_words(root)} of lifetimes.root"
+        )
     return Policy(
         trust_domain=stated.trust_domain,
         permitted_dns=permitted,
@@ -165,9 +169,22 @@ def _entitlement(
                 f"{at}.dns_names: {dns_name} lies in none of permitted_dns "
                 f"({', '.join(stated.permitted_dns)})"
             )
-    if wanted.lifetime > stated.lifetimes.issuing_ca:
-        raise PolicyError(f"{at}.lifetime: longer than lifetimes.issuing_ca")
-    return Entitlement(names, timedelta(seconds=wanted.lifetime))
+    life = timedelta(seconds=wanted.lifetime)
+    _check_life(life, timedelta(seconds=stated.lifetimes.issuing_ca), f"{at}.lifetime")
+    return Entitlement(names, life)
+
+
+def _check_life(life: timedelta, issuing: timedelta, at: str) -> None:
+    """Check that an issuing CA can sign for as long as one certificate lives.
+
+    It lasts until the last one that it signed has ended: that is a second such life.
+    """
+    if 2 * life > issuing:
+        raise PolicyError(
+            f"{at}: an issuing CA signs for {in_words(life)} and lasts for "
+            f"{in_words(life)} more, until the last that it signed has ended; it has "
+            f"{in_words(issuing)}, not {in_words(2 * life)}"
+        )
 
 
 def _convert(raw: object, kind: type[_T], *, at: str) -> _T:

@@ -105,7 +105,10 @@ class RenewalConfig(
     def __post_init__(self) -> None:
         _check_spiffe_id(self.spiffe_id)
         if self.first_pause > self.longest_pause:
-            raise ValueError("first_pause: expected at most longest_pause")
+            raise ValueError(
+                f"first_pause: {self.first_pause:g} s is longer than longest_pause of "
+                f"{self.longest_pause:g} s"
+            )
 
 
 class _Process(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -196,7 +199,11 @@ class TokenServiceConfig(
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.key_lead >= self.key_rotation:
-            raise ValueError("key_lead: expected less than key_rotation")
+            raise ValueError(
+                f"key_lead: a key that is published {self.key_lead} s before it signs "
+                f"leaves nothing of the {self.key_rotation} s of key_rotation that the "
+                "one before it does"
+            )
         if self.profile == "fapi2":
             fapi2.check_clients(self.clients)
         check_trust_domains(self.trust_domain, self.trust_bundles, self.clients)

@@ -26,3 +26,12 @@ def test_other_forms_are_refused(text: str) -> None:
     """Only the one form is read."""
     with pytest.raises(ValueError, match="does not match"):
         clock.from_text(text)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(86400 * 180, "180d"), (86400, "24h"), (3660, "61m"), (60, "60s"), (0, "0s")],
+)
+def test_lengths_are_in_whole_units(seconds: int, words: str) -> None:
+    """As the topology says them, so that a sum there and here reads the same."""
+    assert clock.in_words(timedelta(seconds=seconds)) == words

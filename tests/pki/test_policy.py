@@ -88,7 +88,7 @@ def orders(**changes: Any) -> Change:
         ),
         (
             lambda d: d["lifetimes"].update(issuing_ca=315360001),
-            "lifetimes.issuing_ca: longer than lifetimes.root",
+            "lifetimes.issuing_ca: 315360001s is longer than the 3650d of ",
         ),
         (lambda d: d["lifetimes"].update(leaf=1), "lifetimes: .*unknown field `leaf`"),
         (lambda d: d["identities"].update(orders={}), "identities.*service@host"),
@@ -97,7 +97,13 @@ def orders(**changes: Any) -> Change:
             "orders@localhost.*: Expected `object`, got `int`",
         ),
         (orders(lifetime=599), r"orders@localhost'\]\.lifetime: Expected `int` >= 600"),
-        (orders(lifetime=15552001), r"\.lifetime: longer than lifetimes\.issuing_ca"),
+        (
+            orders(lifetime=7776001),
+            (
+                r"\.lifetime: an issuing CA signs for 7776001s and lasts for 7776001s"
+                r".* has 180d, not 15552002s"
+            ),
+        ),
         (orders(more=1), "orders@localhost.*: .*unknown field `more`"),
         (orders(dns_names=[]), "orders@localhost.*no DNS name"),
         (orders(dns_names=["localhost", "localhost"]), "orders@localhost.*twice"),

@@ -599,7 +599,10 @@ MISTAKES = {
     "a signing key that waits longer than it signs": (
         "  port: 8440\n",
         "  port: 8440\n  key_rotation: 2h\n  key_lead: 2h\n",
-        "token_service.key_lead: expected less than key_rotation",
+        (
+            "token_service.key_lead: a key that is published 2h before it signs leaves "
+            "nothing of the 2h that the one before it does, expected less than"
+        ),
     ),
     "a rate of nothing": (
         "  port: 8440\n",

@@ -1,7 +1,7 @@
 """After one roll-out with `ca.port`, certificates are renewed and no play runs.
 
-Lives are the shortest there are, ten minutes, five of which lie in the past: so the
-first renewal is due within a hundred seconds, by the real clock.
+Lives are the shortest there are, ten minutes and a second, five of which lie in the
+past: so the first renewal is due within a hundred seconds, by the real clock.
 """
 
 import json
@@ -26,7 +26,7 @@ def rolling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rolling]:
     text = rolling.topology.read_text()
     for before, after in (
         ("ca:\n  host: localhost\n", f"ca: {{host: localhost, port: {_port()}}}\n"),
-        ("certificate: 24h", "certificate: 10m"),
+        ("certificate: 24h", "certificate: 601s"),
         ("renew_before: 8h", "renew_before: 1m"),
     ):
         assert before in text

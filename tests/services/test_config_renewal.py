@@ -70,8 +70,8 @@ def test_who_renews_needs_two_members(tmp_path: Path) -> None:
         ({"url": "http://localhost/est"}, r"\$.renewal.url"),
         ({"spiffe_id": "ca"}, "spiffe_id"),
         ({"patience": 0}, r"\$.renewal.patience"),
-        ({"first_pause": 901}, "at most longest_pause"),
-        ({"grace": 60}, "unknown field `grace`"),
+        ({"first_pause": 901}, "901 s is longer than longest_pause of 900 s"),
+        ({"grace": -1}, r"\$.renewal.grace"),
     ],
 )
 def test_one_mistake_in_renewal_is_named(

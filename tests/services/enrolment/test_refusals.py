@@ -312,7 +312,7 @@ def test_a_clock_behind_the_ledger_signs_nothing(
 def test_a_kept_connection_ends_with_its_certificate(
     front: Front, orders: Instance
 ) -> None:
-    """There is no grace: who slept past the end needs a play."""
+    """Unless there is a grace, who slept past the end needs a play."""
     with front.client(orders) as client:
         assert client.get("/csrattrs").status_code == 200
         front.clock.moment = orders.generation.not_after + timedelta(seconds=1)

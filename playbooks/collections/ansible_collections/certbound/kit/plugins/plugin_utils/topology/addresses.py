@@ -67,8 +67,15 @@ def renewal(topology: Topology) -> Mapping[str, Any]:
     front = {
         "url": f"{root}/.well-known/est",
         "spiffe_id": topology.spiffe_id(ENROLMENT),
+        **grace(topology),
     }
     return {"renewal": front}
+
+
+def grace(topology: Topology) -> Mapping[str, int]:
+    """Return how long an expired certificate renews itself, as a member; or nothing."""
+    length = seconds(topology.lifetimes.grace)
+    return {"grace": length} if length else {}
 
 
 def revocation(topology: Topology) -> Mapping[str, Any]:

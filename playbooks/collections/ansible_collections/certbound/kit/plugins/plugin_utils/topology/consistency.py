@@ -7,14 +7,14 @@ ports, lifetimes here, then who may do what (`permissions`) and the drill (`part
 
 from __future__ import annotations
 
-from datetime import timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from .model import ENROLMENT, TOKEN_SERVICE, Gateway, Proxy, Service, Topology, in_words
+from .lifetimes import check_lifetimes
+from .model import ENROLMENT, TOKEN_SERVICE, Gateway, Proxy, Service, Topology
 from .parts import check_parts
-from .permissions import LONGEST_TOKEN, check_permissions
+from .permissions import check_permissions
 from .profile import check_profile
 from .publication import check_publication
 from .stores import check_stores
@@ -26,11 +26,6 @@ if TYPE_CHECKING:
 
 _Key = tuple[str, str]  # the part of the file, and the name in it
 
-BACK_DATING = timedelta(minutes=5)  # `pki` dates a certificate back, within its life
-_SHORTEST = 2 * BACK_DATING  # what `pki` takes as a life
-
-
-KEY_ROTATION, KEY_LEAD = 30 * 86400, 3600  # seconds, unless said; as in `services`
 _KINDS = {"services": "service", "gateways": "gateway", "proxies": "proxy"}
 
 
@@ -84,8 +79,7 @@ def check(document: Document, topology: Topology) -> None:
     check_publication(document, topology)
     _check_audiences(document, topology)
     _check_origins(document, topology)
-    _check_lifetimes(document, topology)
-    _check_key_times(document, topology)
+    check_lifetimes(document, topology)
     _check_monitors(document, topology)
     check_stores(document, topology)
     check_permissions(document, topology)
@@ -204,50 +198,3 @@ def _check_monitors(document: Document, topology: Topology) -> None:
                 f"{name!r} is not of {topology.trust_domain}, whose certificates alone "
                 "are let in",
             )
-
-
-def _check_key_times(document: Document, topology: Topology) -> None:
-    """Refuse signing keys that are published after they are due."""
-    rotation = topology.token_options.get("key_rotation", KEY_ROTATION)
-    lead = topology.token_options.get("key_lead", KEY_LEAD)
-    for name, value, least in (
-        ("key_rotation", rotation, 7200),
-        ("key_lead", lead, 900),
-    ):
-        if value < least:
-            raise document.refuse(
-                ("token_service", name),
-                f"expected {in_words(timedelta(seconds=least))} or more",
-            )
-    if lead >= rotation:
-        raise document.refuse(
-            ("token_service", "key_lead"), "expected less than key_rotation"
-        )
-
-
-def _check_lifetimes(document: Document, topology: Topology) -> None:
-    lives = topology.lifetimes
-    if lives.certificate < _SHORTEST:
-        raise document.refuse(
-            ("lifetimes", "certificate"),
-            f"got {in_words(lives.certificate)}, "
-            f"expected {in_words(_SHORTEST)} or more",
-        )
-    for name, limit, above in (
-        ("issuing_ca", lives.root, "root"),
-        ("certificate", lives.issuing_ca, "issuing CA"),
-        ("token", min(LONGEST_TOKEN, lives.certificate), "certificate, or 1h,"),
-    ):
-        if getattr(lives, name) > limit:
-            raise document.refuse(
-                ("lifetimes", name),
-                f"{in_words(getattr(lives, name))} is longer than the {above} lives, "
-                f"expected at most {in_words(limit)}",
-            )
-    if lives.renew_before + BACK_DATING >= lives.certificate:
-        raise document.refuse(
-            ("lifetimes", "renew_before"),
-            f"{in_words(lives.renew_before)} and {in_words(BACK_DATING)} of "
-            "back-dating leave nothing of a certificate's "
-            f"{in_words(lives.certificate)}, expected less",
-        )

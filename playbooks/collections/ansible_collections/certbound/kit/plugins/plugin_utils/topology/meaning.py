@@ -43,6 +43,7 @@ _DEFAULT_LIFETIMES = {
     "certificate": "24h",
     "renew_before": "8h",
     "token": "5m",
+    "grace": "0s",
 }
 
 

@@ -49,6 +49,7 @@ class Lifetimes:
     certificate: timedelta
     renew_before: timedelta
     token: timedelta
+    grace: timedelta  # in which an expired certificate renews itself
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from .addresses import (
+    grace,
     origins,
     port_of,
     publication,
@@ -78,6 +79,7 @@ def _of_front(topology: Topology, places: Places) -> Json:
         "ca": str(places.authority),
         "issuing_passphrase": str(places.instance(ENROLMENT) / "issuing-passphrase"),
         **publication(topology),
+        **grace(topology),
     }
 
 
