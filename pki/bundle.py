@@ -34,6 +34,7 @@ _KINDS = {"EC", "RSA"}
 _SCHEME = "spiffe://"
 _UNREADABLE = (
     ValueError,
+    TypeError,  # a name constraint on what is no network
     UnsupportedAlgorithm,
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,

@@ -23,6 +23,7 @@ _LONGEST_DNS_NAME = 253  # bytes (RFC 1035, section 2.3.4, without the length oc
 _SCHEME = "spiffe://"
 _UNREADABLE = (
     ValueError,
+    TypeError,  # a name constraint on what is no network
     x509.ExtensionNotFound,
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,  # x400Address and EDIPartyName

@@ -18,7 +18,12 @@ from pki.errors import PkiError
 
 _URL = re.compile(r"http://[a-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._-]+)*")
 _MOST_SHARDS = 1024
-_UNREADABLE = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+_UNREADABLE = (
+    ValueError,
+    TypeError,  # a name constraint on what is no network
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 class PointerError(PkiError):

@@ -25,8 +25,12 @@ from pki.identity import Names
 _LARGEST = 8192  # characters; a P-256 request with a dozen names has about 800
 _BEGIN = "-----BEGIN CERTIFICATE REQUEST-----"
 _EXTENSION_REQUEST = x509.ObjectIdentifier("1.2.840.113549.1.9.14")  # RFC 2985
-# The last is no ValueError: x400Address and EDIPartyName are names nobody parses.
-_UNREADABLE = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+_UNREADABLE = (
+    ValueError,
+    TypeError,  # a name constraint on what is no network
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,  # x400Address and EDIPartyName
+)
 _HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 
 

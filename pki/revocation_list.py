@@ -37,7 +37,12 @@ _UNDERSTOOD = {
     ExtensionOID.FRESHEST_CRL,
 }
 _Kind = TypeVar("_Kind", bound=x509.ExtensionType)
-_UNREADABLE = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+_UNREADABLE = (
+    ValueError,
+    TypeError,  # a name constraint on what is no network
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 class RevocationListError(PkiError):
@@ -171,7 +176,8 @@ def verify_list(der: bytes, issuer: x509.Certificate) -> RevocationList:
     1. The bytes are one revocation list.
     2. It names `issuer` and its key (sections 5.1.2.3 and 5.2.1).
     3. That key signed it, and may (section 6.3.3, f and g).
-    4. It says when the next one comes, and has a number (5.1.2.5, 5.2.3).
+    4. It says when the next one comes, and has a number, which is not critical
+       (5.1.2.5, 5.2.3).
     5. Nothing critical in it is unknown (5.2).
     6. It is no delta, not indirect and for all reasons and certificates (5.2.4, 5.2.5).
     7. Nothing critical in an entry is unknown, and no entry takes one back (5.3).
@@ -189,7 +195,9 @@ def verify_list(der: bytes, issuer: x509.Certificate) -> RevocationList:
     number = _extension(extensions, x509.CRLNumber)  # 4
     if crl.next_update_utc is None:
         raise UnreadableListError("the list does not say when the next one comes")
-    for extension in extensions:  # 5
+    for extension in extensions:  # 4, 5
+        if extension.critical and extension.oid == ExtensionOID.CRL_NUMBER:
+            raise UnreadableListError("the number of the list is critical")
         if extension.critical and extension.oid not in _UNDERSTOOD:
             raise UnknownContentError(
                 f"the list has the critical extension {extension.oid.dotted_string}"
@@ -212,7 +220,9 @@ def _check_issuer(
     if crl.issuer.public_bytes() != issuer.subject.public_bytes():
         raise ForeignListError(f"the list is of {crl.issuer.rfc4514_string()}")
     named = _extension(extensions, x509.AuthorityKeyIdentifier).key_identifier
-    if named is None or named.hex() != authority_of(issuer):
+    kinds = (extension.value for extension in issuer.extensions)
+    own = [kind for kind in kinds if isinstance(kind, x509.SubjectKeyIdentifier)]
+    if named not in {kind.digest for kind in own}:
         raise ForeignListError("the list is of another key of that name")
 
 
@@ -220,8 +230,9 @@ def _check_signature(
     crl: x509.CertificateRevocationList, issuer: x509.Certificate
 ) -> None:
     key = issuer.public_key()
-    usage = issuer.extensions.get_extension_for_class(x509.KeyUsage).value
-    if not usage.crl_sign or not isinstance(key, ec.EllipticCurvePublicKey):
+    kinds = (extension.value for extension in issuer.extensions)
+    may = any(isinstance(kind, x509.KeyUsage) and kind.crl_sign for kind in kinds)
+    if not may or not isinstance(key, ec.EllipticCurvePublicKey):
         raise ListSignatureError("the issuer's key may not sign lists")
     try:
         valid = crl.is_signature_valid(key)

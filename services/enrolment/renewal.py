@@ -18,7 +18,12 @@ from services.enrolment.errors import (
     UsedKeyError,
 )
 
-_UNREADABLE = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
+_UNREADABLE = (
+    ValueError,
+    TypeError,  # a name constraint on what is no network
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 def check_request(

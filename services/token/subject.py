@@ -68,7 +68,11 @@ def _alternative_names(certificate: x509.Certificate) -> x509.SubjectAlternative
         )
     except x509.ExtensionNotFound:
         return x509.SubjectAlternativeName([])
-    except (x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+    except (
+        TypeError,  # a name constraint on what is no network
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+    ) as error:
         raise ValueError(str(error)) from error
     return found.value
 

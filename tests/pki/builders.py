@@ -73,6 +73,10 @@ def policy(document: Mapping[str, Any] | None = None) -> Policy:
     return read_policy(json.dumps(document or policy_document()).encode())
 
 
+# A name constraint on what is no network; the library raises TypeError.
+NO_NETWORK = bytes.fromhex("300aa008300687047f000001")
+
+
 def csr(
     key: PrivateKey | None = None,
     *,

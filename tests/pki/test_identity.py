@@ -14,7 +14,7 @@ from pki.identity import (
     spiffe_id_of,
     trust_domain_uri,
 )
-from tests.pki.builders import NAMES, Forge, alternative, dns, uri
+from tests.pki.builders import NAMES, NO_NETWORK, Forge, alternative, dns, uri
 
 ORDERS = "spiffe://shop.internal/service/orders"
 
@@ -159,6 +159,14 @@ def test_certificate_with_an_x400_address_is_refused(forge: Forge) -> None:
     draft = draft.with_extension(odd, critical=True)
     with pytest.raises(IdentityError, match="no readable"):
         spiffe_id_of(draft.sign(forge.issuing_key))
+
+
+def test_certificate_with_an_unreadable_constraint_is_refused(forge: Forge) -> None:
+    """One unreadable extension makes all of them unreadable, names included."""
+    odd = x509.UnrecognizedExtension(x509.NameConstraints.oid, NO_NETWORK)
+    draft = forge.leaf_draft.with_extension(odd, critical=True)
+    with pytest.raises(IdentityError, match="no readable"):
+        names_of(draft.sign(forge.issuing_key))
 
 
 def test_certificate_without_names_is_refused(forge: Forge) -> None:

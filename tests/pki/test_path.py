@@ -10,15 +10,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pki.errors import PkiError
-from pki.trust import (
+from pki.path import (
     AuthorityAsWorkloadError,
     ChainLengthError,
-    EmptyBundleError,
-    TrustBundle,
     UntrustedPathError,
     WeakKeyError,
-    verify_path,
 )
+from pki.trust import EmptyBundleError, TrustBundle, verify_path
 from tests.services.mesh import now
 from tests.services.profiles import authority_key, builder, key_usage
 from tests.services.registered import Owner, named
@@ -69,7 +67,7 @@ def test_a_path_leads_over_what_was_presented() -> None:
     ("chain", "error"),
     [
         ([], ChainLengthError),
-        ([leaf()] * 6, ChainLengthError),
+        ([leaf()] * 11, ChainLengthError),
         ([leaf(root=Owner("root", authority=True, signs=True))], UntrustedPathError),
         ([Owner("billing").certificate], UntrustedPathError),
         ([leaf(key_usage(key_cert_sign=True))], UntrustedPathError),

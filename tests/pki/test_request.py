@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AttributeOID, ExtendedKeyUsageOID, NameOID
 
 from pki import request
-from tests.pki.builders import NAMES, alternative, csr, dns, p256, uri
+from tests.pki.builders import NAMES, NO_NETWORK, alternative, csr, dns, p256, uri
 
 SUBJECT = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "orders")])
 
@@ -191,10 +191,18 @@ def test_challenge_password_is_refused_and_not_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    "der", [b"\x04\x01\x00", b"\x30\x02\xa3\x00"], ids=["no-sequence", "x400-address"]
+    ("kind", "der"),
+    [
+        (x509.SubjectAlternativeName, b"\x04\x01\x00"),
+        (x509.SubjectAlternativeName, b"\x30\x02\xa3\x00"),
+        (x509.NameConstraints, NO_NETWORK),
+    ],
+    ids=["no-sequence", "x400-address", "constraint-on-no-network"],
 )
-def test_unreadable_extension_is_refused(der: bytes) -> None:
-    """Names that cannot be parsed, or are of a kind nobody parses, are no names."""
-    broken = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, der)
+def test_unreadable_extension_is_refused(
+    kind: type[x509.ExtensionType], der: bytes
+) -> None:
+    """What cannot be parsed, or is of a kind nobody parses, is nothing to certify."""
+    broken = x509.UnrecognizedExtension(kind.oid, der)
     with pytest.raises(request.UnexpectedContentError, match="unreadable"):
         verify(csr(extensions=[broken]))

@@ -164,6 +164,24 @@ def test_issuer_that_may_not_sign_lists_is_refused(forge: Forge) -> None:
         verify_list(der, draft.sign(forge.root_key))
 
 
+def test_number_that_is_critical_is_refused(forge: Forge) -> None:
+    """Who does not know numbers would refuse the list (section 5.2.3)."""
+    der = rebuilt(forge, key_identifier(forge), (x509.CRLNumber(7), True))
+    with pytest.raises(UnreadableListError, match="critical"):
+        verify_list(der, forge.issuing)
+
+
+@pytest.mark.parametrize("kind", [x509.KeyUsage, x509.SubjectKeyIdentifier])
+def test_issuer_that_does_not_say_what_it_may_is_refused(
+    forge: Forge, kind: type[x509.ExtensionType]
+) -> None:
+    """What is left out of the issuer's certificate was not proved by anybody."""
+    issuer = forge.issuing_draft.without(kind).sign(forge.root_key)
+    der = signed(revocation.full(edition(forge), [ONE]), forge.issuing_key)
+    with pytest.raises((ForeignListError, ListSignatureError)):
+        verify_list(der, issuer)
+
+
 def test_list_of_another_name_is_refused(forge: Forge) -> None:
     """Signed by the right key all the same."""
     der = rebuilt(forge, key_identifier(forge), NUMBER, issuer=forge.root.subject)
