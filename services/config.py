@@ -17,6 +17,7 @@ from pki.errors import PkiError
 from pki.identity import SpiffeId
 from services import fapi2
 from services.errors import ServiceError
+from services.federation_config import FederatedDomain, check_callee, check_federation
 from services.rates import Rate, Rates
 from services.registration.client import ClientConfig, check_trust_domains
 from services.registration.terms import Port, Scope, Scopes, Text, Url
@@ -64,6 +65,7 @@ class Callee(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     spiffe_id: Text
     audience: Url
     scopes: Scopes
+    token_service: TokenServiceAddress | None = None  # of another trust domain, its own
 
     def __post_init__(self) -> None:
         _check_spiffe_id(self.spiffe_id)
@@ -128,6 +130,7 @@ class _Process(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     store_password: Path | None = None  # a file with it, where the URL has none
     monitors: tuple[Text, ...] = ()  # SPIFFE IDs that may read its metrics
     trusted_hops: tuple[TrustedHop, ...] = ()  # none: the connection says who calls
+    federation: dict[Text, FederatedDomain] = {}  # other trust domains
     renewal: RenewalConfig | None = None  # None: the roll-out alone renews
     revocation: RevocationConfig | None = None  # None: no revocation is heard of
 
@@ -143,6 +146,7 @@ class _Process(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         foreign = [name for name in named if not self._is_of_the_domain(name)]
         if foreign:
             raise ValueError(f"trusted_hops: {foreign} not of {self.trust_domain}")
+        check_federation(self.trust_domain, self.federation)
 
     def _is_of_the_domain(self, name: str) -> bool:
         return SpiffeId.parse(name).trust_domain == self.trust_domain
@@ -162,6 +166,8 @@ class ServiceConfig(
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for to in self.calls.values():
+            check_callee(self.trust_domain, self.federation, to)
         if self.profile == "fapi2":
             revocations = self.token_service.revocations_uri
             fapi2.check_resource(self.guard.bearer_clients, revocations)
@@ -206,7 +212,8 @@ class TokenServiceConfig(
             )
         if self.profile == "fapi2":
             fapi2.check_clients(self.clients)
-        check_trust_domains(self.trust_domain, self.trust_bundles, self.clients)
+        others = [*self.trust_bundles, *self.federation]
+        check_trust_domains(self.trust_domain, others, self.clients)
 
 
 class Upstream(Callee, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -247,7 +254,7 @@ class EnrolmentConfig(
     """The CA's front: it renews the certificate that a caller has (RFC 7030)."""
 
     ca: Path  # the directory of `python -m pki`
-    issuing_passphrase: Path  # a file that only its owner may read
+    issuing_passphrase: Path  # a private file, or a credential of systemd
     label: Annotated[str, Meta(pattern=r"^[A-Za-z0-9._~-]{1,64}\Z")] | None = None
     rate: Rate = Rate(per_second=1 / 60, burst=10)  # of each identity
     waiting: Annotated[int, Meta(ge=1, le=10_000)] = 64  # requests for the CA's key

@@ -18,6 +18,7 @@ from pki.clock import utc_now
 from pki.identity import SpiffeId
 from services.config import Callee, ConfigError, ServiceConfig, read_config
 from services.errors import ServiceError
+from services.guard.abroad import Abroad
 from services.guard.credentials import BEARER, DPOP
 from services.guard.decision import Rules
 from services.guard.earlier import Certificates
@@ -31,8 +32,10 @@ from services.guard.token_service import TokenServiceClient
 from services.guard.token_source import TokenSource
 from services.proof.key_set import RemoteKeySet
 from services.watched import Watched, file_stamp
-from services.wire.client import IdentityTransport
+from services.wire.bundles import fetched_bundles
+from services.wire.federation import Federation
 from services.wire.generation import LiveIdentity
+from services.wire.status import CertificateStatus
 
 _TIMEOUT = 5.0  # seconds for one call: the next hop is in the same network
 
@@ -41,6 +44,12 @@ class UnknownCalleeError(ServiceError):
     """The topology has no edge to this service."""
 
     code = "unknown_callee"
+
+
+class ForeignCalleeError(ServiceError):
+    """The service is of another trust domain, whose tokens ours cannot become."""
+
+    code = "foreign_callee"
 
 
 class Workload:
@@ -56,6 +65,11 @@ class Workload:
         first = config.current()
         self._config = config
         self.identity = identity
+        self.status = CertificateStatus(lambda: self.config.revocation, clock)
+        self.federation = Federation(
+            lambda: self.config.federation, identity, fetched=fetched_bundles(first)
+        )
+        self._abroad = Abroad(identity, self.federation, clock, self.status)
         token_service = TokenServiceClient(
             self._connect(first.token_service.spiffe_id),
             lambda: self.config.token_service,
@@ -141,6 +155,8 @@ class Workload:
         Raises:
             UnknownCalleeError: the topology does not let this service call it.
             ForeignGrantError: the grant is not that of the present request.
+            ForeignCalleeError: on behalf of somebody, to another trust domain: its
+                token service knows nothing of tokens of ours.
         """
         callee = self.config.calls.get(name)
         if callee is None:
@@ -156,6 +172,8 @@ class Workload:
             self._clients[name] = known
         if on_behalf_of is None:
             return known[1]
+        if callee.token_service is not None:
+            raise ForeignCalleeError(f"{name!r} is called in this service's own name")
         # The connections are shared; what is sent on them is this request's alone.
         return httpx.AsyncClient(
             transport=_Shared(known[1]._transport),  # noqa: SLF001 - no other way
@@ -167,13 +185,13 @@ class Workload:
 
     def _auth(self, callee: Callee, subject_token: str | None = None) -> BoundTokenAuth:
         return BoundTokenAuth(
-            self._tokens,
+            self._abroad.tokens(callee) or self._tokens,
             self.identity,
             resource=callee.audience,
             # An exchange reaches as far as the scopes that the caller brought.
             scopes=frozenset(callee.scopes) if subject_token is None else frozenset(),
             subject_token=subject_token,
-            prover=self._prover,
+            prover=None if callee.token_service else self._prover,
         )
 
     async def aclose(self) -> None:
@@ -181,6 +199,7 @@ class Workload:
         for _, client in self._clients.values():
             await client.aclose()
         await self._token_service.aclose()
+        await self._abroad.aclose()
         if self.replays is not None:
             await self.replays.store.aclose()
 
@@ -192,7 +211,7 @@ class Workload:
         auth: httpx.Auth | None = None,
     ) -> httpx.AsyncClient:
         return httpx.AsyncClient(
-            transport=IdentityTransport(self.identity, SpiffeId.parse(spiffe_id)),
+            transport=self._abroad.transport(spiffe_id),
             base_url=base_url,
             auth=auth,
             timeout=_TIMEOUT,

@@ -18,7 +18,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -32,7 +31,7 @@ from services.token.errors import (
     UnnamedWorkloadError,
     UntrustedIssuerError,
 )
-from services.watched import Watched, file_stamp
+from services.wire.bundles import ForeignBundle
 from services.wire.generation import Generation, LiveIdentity
 from services.wire.peer import Presented
 
@@ -51,8 +50,10 @@ class _Trust:
 class Issuers:
     """The trust bundles by trust domain, each as young as its file."""
 
-    def __init__(self, identity: LiveIdentity, others: Mapping[str, Path]) -> None:
-        """Read all bundles; one of the others that is bad is empty.
+    def __init__(
+        self, identity: LiveIdentity, others: Mapping[str, ForeignBundle]
+    ) -> None:
+        """Read our own bundle.
 
         Raises:
             BundleError: our own cannot be read.
@@ -60,21 +61,15 @@ class Issuers:
         self._identity = identity
         self._seen = identity.current()
         self._own = _own(self._seen)
-        self._others = {
-            domain: Watched(
-                lambda domain=domain, path=path: _other(domain, path),  # type: ignore[misc]  # bound now
-                file_stamp(path),
-                name=f"trust bundle of {domain}",
-            )
-            for domain, path in others.items()
-        }
+        self._bundles = others
+        self._others: dict[str, _Trust] = {}
 
     def roots(self) -> bytes:
         """Return the roots of all trust domains but our own, in DER, one by one."""
         return b"".join(
             root.public_bytes(Encoding.DER)
-            for watched in self._others.values()
-            for root in watched.current().bundle.roots
+            for bundle in self._bundles.values()
+            for root in bundle.current().roots
         )
 
     def check(
@@ -102,8 +97,8 @@ class Issuers:
             trust.verified[key] = dates
 
     def _trust(self, trust_domain: str | None) -> _Trust:
-        if trust_domain in self._others:
-            return self._others[trust_domain].current()
+        if trust_domain is not None and trust_domain in self._bundles:
+            return self._other(trust_domain)
         generation = self._identity.current()
         if generation is not self._seen:
             self._seen = generation
@@ -116,6 +111,12 @@ class Issuers:
                 )
         return self._own
 
+    def _other(self, domain: str) -> _Trust:
+        bundle, known = self._bundles[domain].current(), self._others.get(domain)
+        if known is None or known.bundle is not bundle:
+            known = self._others[domain] = _Trust(bundle)
+        return known
+
 
 def _own(generation: Generation) -> _Trust:
     presented = generation.certificate_path.read_bytes()
@@ -124,17 +125,6 @@ def _own(generation: Generation) -> _Trust:
         generation.spiffe_id.trust_domain, generation.bundle_path.read_bytes()
     )
     return _Trust(bundle, tuple(issuing))
-
-
-def _other(domain: str, path: Path) -> _Trust:
-    """Read a bundle; one that cannot be read lets nobody in, and harms nobody else."""
-    try:
-        return _Trust(TrustBundle.from_pem(domain, path.read_bytes()))
-    except (OSError, PkiError) as error:
-        log.event(
-            "issuers.bundle_refused", level=logging.ERROR, domain=domain, reason=error
-        )
-        return _Trust(TrustBundle(domain, ()))
 
 
 def _verified(

@@ -24,6 +24,7 @@ from services.token.client_keys import ClientKeys, Fetch, fetched
 from services.token.clients import Clients
 from services.token.issuers import Issuers
 from services.watched import Watched
+from services.wire.bundles import ForeignBundle, fetched_bundles, paths_of
 from services.wire.generation import LiveIdentity
 
 
@@ -50,7 +51,7 @@ class Registry:
         self._keys: dict[str, tuple[KeySource, ClientKeys]] = {}
         self._tasks: set[asyncio.Task[object]] = set()
         self._seen = config.current()
-        self._issuers = Issuers(identity, self._seen.trust_bundles)
+        self._issuers = Issuers(identity, _bundles(self._seen))
         self._read(self._seen)
 
     @property
@@ -108,8 +109,8 @@ class Registry:
             self._read(config)
 
     def _read(self, config: TokenServiceConfig) -> None:
-        if config.trust_bundles != self._seen.trust_bundles:
-            self._issuers = Issuers(self._identity, config.trust_bundles)
+        if _others(config) != _others(self._seen):
+            self._issuers = Issuers(self._identity, _bundles(config))
         self._clients = Clients(config.clients)
         known, self._keys = self._keys, {}
         for client_id, client in config.clients.items():
@@ -122,3 +123,19 @@ class Registry:
                 keys = ClientKeys(method, self._fetch, self._clock)
             self._keys[client_id] = method, keys
         self._seen = config
+
+
+def _others(config: TokenServiceConfig) -> tuple[object, object]:
+    return config.trust_bundles, config.federation
+
+
+def _bundles(config: TokenServiceConfig) -> dict[str, ForeignBundle]:
+    """Return the bundles of other trust domains, federated or not."""
+    fetched = fetched_bundles(config)
+    return {
+        domain: ForeignBundle(domain, path)
+        for domain, path in config.trust_bundles.items()
+    } | {
+        domain: ForeignBundle(domain, *paths_of(domain, said, fetched))
+        for domain, said in config.federation.items()
+    }

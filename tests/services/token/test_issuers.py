@@ -13,6 +13,7 @@ from services.token.errors import (
     UntrustedIssuerError,
 )
 from services.token.issuers import Issuers
+from services.wire.bundles import ForeignBundle
 from services.wire.peer import Presented, presented_of
 from tests.services.logged import lines
 from tests.services.mesh import Leaf, Mesh, now
@@ -32,7 +33,9 @@ def issuers(mesh: Mesh, foreign_mesh: Mesh, twin: Mesh, tmp_path: Path) -> Issue
     """Return the trust of ours and of another trust domain, which our twin is in."""
     path = tmp_path / "other.pem"
     path.write_bytes(foreign_mesh.bundle_pem + twin.bundle_pem)
-    return Issuers(mesh.instance("token-service").live(), {OTHER: path})
+    return Issuers(
+        mesh.instance("token-service").live(), {OTHER: ForeignBundle(OTHER, path)}
+    )
 
 
 def presented(leaf: Leaf, *, chain: bool = True) -> Presented:
@@ -163,7 +166,9 @@ def test_a_bad_bundle_lets_nobody_in(
     path = tmp_path / "bundle.pem"
     if content is not None:
         path.write_bytes(content)
-    issuers = Issuers(mesh.instance("token-service").live(), {OTHER: path})
+    issuers = Issuers(
+        mesh.instance("token-service").live(), {OTHER: ForeignBundle(OTHER, path)}
+    )
     assert issuers.roots() == b""
     issuers.check(presented(mesh.issue("orders")), trust_domain=None, now=now())
     shown = presented(foreign_mesh.issue("orders"))
