@@ -12,6 +12,7 @@ is written.
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -24,9 +25,10 @@ from pki.errors import PkiError
 from pki.keyring import Keyring
 from pki.layout import Layout
 from pki.ledger import Ledger, open_ledger
+from pki.passphrase import from_file
 from pki.request import RequestError
 from pki.signing import Order, check_clock
-from pki.storage import check_private, exclusive
+from pki.storage import exclusive
 from services.enrolment.errors import RefusedByPolicyError, UnavailableError
 from services.enrolment.renewal import check_request, holder_of
 
@@ -129,12 +131,7 @@ class Office:
 
 def keyring_of(layout: Layout, passphrase: Path) -> Keyring:
     """Return the CA's keys, sealed with what the private file `passphrase` holds."""
-
-    def read() -> bytes:
-        check_private(passphrase)
-        return passphrase.read_bytes().rstrip(b"\r\n")
-
-    return Keyring(layout, issuing=read)
+    return Keyring(layout, issuing=partial(from_file, "issuing", passphrase))
 
 
 def _certified(answer: Answer) -> x509.Certificate:

@@ -13,6 +13,7 @@ import pytest
 MODULES = (
     "accounts",
     "authority",
+    "credential",
     "identity_install",
     "identity_issue",
     "identity_request",

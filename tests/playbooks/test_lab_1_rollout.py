@@ -83,7 +83,10 @@ def test_units_are_shut_in(lab_rolling: LabRolling, first: Day, host: str) -> No
 
 
 def test_the_ca_keeps_no_passphrase(lab_rolling: LabRolling, first: Day) -> None:
-    """The passphrases are on the controller, and in no file or journal of the CA's."""
+    """The passphrases are on the controller, and on no disk or in a journal of the CA's.
+
+    Its front is handed one by systemd, in memory.
+    """
     secrets = list((lab_rolling.controller / "secrets").iterdir())
     assert {path.stat().st_mode & 0o777 for path in secrets} == {0o600}
     for path in secrets:
@@ -91,10 +94,27 @@ def test_the_ca_keeps_no_passphrase(lab_rolling: LabRolling, first: Day) -> None
             "ca",
             "sudo sh -c 'cat > /run/wanted; journalctl --no-pager | grep -cFf"
             " /run/wanted; grep -rlFf /run/wanted /var /etc /home /root /tmp /opt"
-            " /run --exclude=wanted; rm /run/wanted'",
+            " /run --exclude=wanted --exclude-dir=credentials; rm /run/wanted'",
             stdin=path.read_text(),
         )
         assert done.stdout.split() == ["0"], path.name
+
+
+def test_the_front_opens_its_key_with_what_systemd_hands_it(
+    lab_rolling: LabRolling, first: Day
+) -> None:
+    """Encrypted on the disk, under the host's key; in clear for the process alone."""
+    wanted = (lab_rolling.controller / "secrets" / "issuing-passphrase").read_text()
+    unit = "certbound-enrolment.service"
+    stored = "/etc/credstore.encrypted/certbound-enrolment.issuing-passphrase"
+    told = lab_rolling.lab.ssh.run(
+        CA,
+        f"systemctl is-active {unit}; findmnt -n -o FSTYPE --target /run/credentials;"
+        f" sudo stat -c %a {stored}; sudo cat /run/credentials/{unit}/*",
+    )
+    active, kind, mode, handed = told.split()
+    assert (active, mode, handed) == ("active", "600", wanted.strip())
+    assert kind in {"tmpfs", "ramfs"}
 
 
 def test_nothing_secret_is_said(lab_rolling: LabRolling, first: Day) -> None:

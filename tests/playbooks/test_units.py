@@ -1,11 +1,15 @@
 """Units are what the topology says, and only ours are touched."""
 
+import os
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 from ansible_collections.certbound.kit.plugins.inventory.topology import load
-from ansible_collections.certbound.kit.plugins.module_utils import units
+from ansible_collections.certbound.kit.plugins.module_utils import (
+    credentials,
+    units,
+)
 from ansible_collections.certbound.kit.plugins.module_utils.checkpoint import (
     IDENTITIES,
     forget,
@@ -75,6 +79,74 @@ def test_only_units_of_ours_are_seen(
     (tmp_path / "certbound-other.service").write_text("[Unit]\n")
     (tmp_path / "nginx.service").write_text(units.MARK)
     assert list(units.present_units()) == ["certbound-orders.service"]
+
+
+@pytest.fixture
+def secret() -> str:
+    return "a passphrase of the tests"
+
+
+def front(project: Path) -> str:
+    """Return the unit of the CA's front."""
+    return units.units_of(process_on("ca", project), RELEASE)[
+        "certbound-enrolment.service"
+    ]
+
+
+def test_the_front_is_handed_its_passphrase(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Encrypted where systemd can; and the process looks where systemd puts it."""
+    monkeypatch.setattr(credentials, "can_encrypt", lambda: True)
+    stored = "/etc/credstore.encrypted/certbound-enrolment.issuing-passphrase"
+    line = f"LoadCredentialEncrypted=issuing-passphrase:{stored}\n"
+    assert line in front(project)
+    assert credentials.loaded_by(front(project)) == [stored]
+    assert process_on("ca", project)["document"]["issuing_passphrase"] == (
+        "/run/credentials/certbound-enrolment.service/issuing-passphrase"
+    )
+
+
+def test_an_old_systemd_loads_a_file_of_roots(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before systemd 250 nothing is encrypted, and nothing is said to be."""
+    monkeypatch.setattr(credentials, "can_encrypt", lambda: False)
+    stored = "/etc/credstore/certbound-enrolment.issuing-passphrase"
+    assert f"LoadCredential=issuing-passphrase:{stored}\n" in front(project)
+
+
+def test_others_are_handed_nothing(project: Path) -> None:
+    """A service has no secret but the key that it made."""
+    text = units.units_of(process_on("orders-1", project), RELEASE)[
+        "certbound-orders.service"
+    ]
+    assert credentials.loaded_by(text) == []
+
+
+def test_a_plain_credential_is_private_and_kept(tmp_path: Path, secret: str) -> None:
+    """It is written once, for its owner alone; one that others could read is not it."""
+    path = tmp_path / "credstore" / "unit.name"
+    credentials.store(str(path), "name", secret)
+    assert credentials.holds(str(path), "name", secret)
+    assert not credentials.holds(str(path), "name", secret + "x")
+    path.chmod(0o640)
+    assert not credentials.holds(str(path), "name", secret)
+
+
+def test_an_encrypted_credential_is_its_units_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secret: str
+) -> None:
+    """systemd-creds itself opens it, under its name alone; the secret is not in it."""
+    if os.geteuid() or not credentials.can_encrypt():
+        pytest.skip("needs root, and systemd-creds of systemd 250")
+    monkeypatch.setattr(credentials, "ENCRYPTED", str(tmp_path))
+    path = tmp_path / "unit.name"
+    credentials.store(str(path), "name", secret)
+    assert secret.encode() not in path.read_bytes()
+    assert credentials.holds(str(path), "name", secret)
+    assert not credentials.holds(str(path), "name", secret + "x")
+    assert not credentials.holds(str(path), "another", secret)
 
 
 def instance(directory: Path) -> dict[str, Any]:

@@ -10,6 +10,8 @@ import os
 import re
 from typing import Any
 
+from . import credentials
+
 MARK = "# Written by certbound.kit.units: changes made here are lost.\n"
 DIRECTORY = "/etc/systemd/system"
 _OURS = re.compile(r"certbound-[a-z0-9-]+\.(service|socket)")
@@ -58,7 +60,7 @@ CapabilityBoundingSet=
 AmbientCapabilities=
 SecureBits=noroot-locked
 ProtectSystem=strict
-{writable}ProtectHome=yes
+{writable}{secrets}ProtectHome=yes
 PrivateTmp=yes
 PrivateDevices=yes
 DevicePolicy=closed
@@ -120,6 +122,7 @@ def units_of(process: dict[str, Any], release: str) -> dict[str, str]:
             config=process["config"],
             owner=process["owner"],
             writable="".join(f"ReadWritePaths={path}\n" for path in _own(document)),
+            secrets=credentials.directives(unit, document),
         ),
     }
     return {name: MARK + text for name, text in texts.items()}

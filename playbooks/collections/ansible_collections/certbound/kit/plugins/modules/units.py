@@ -89,6 +89,7 @@ from ansible_collections.certbound.kit.plugins.module_utils.checkpoint import (
     UNITS,
     remember,
 )
+from ansible_collections.certbound.kit.plugins.module_utils.credentials import loaded_by
 from ansible_collections.certbound.kit.plugins.module_utils.files import swap_symlink
 from ansible_collections.certbound.kit.plugins.module_utils.systemd import (
     SystemdError,
@@ -174,6 +175,9 @@ def end(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
 def forget_instance(root: str, name: str, texts: dict[str, str]) -> None:
     """Remove the user and the directory of a process: its key ends here."""
     text = texts.get(f"certbound-{name}.service", "")
+    for path in loaded_by(text):
+        if os.path.exists(path):
+            os.unlink(path)
     users = [line[5:] for line in text.splitlines() if line.startswith("User=")]
     # The CA outlives its front, and is of the same user.
     users = [user for user in users if user != "certbound-ca"]

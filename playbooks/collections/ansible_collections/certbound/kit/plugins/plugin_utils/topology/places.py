@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import PurePosixPath
 
 from .model import ENROLMENT
 
-if TYPE_CHECKING:
-    from pathlib import PurePosixPath
-
 CA = "ca"
 _LONGEST_USER = 31
+_CREDENTIALS = PurePosixPath("/run/credentials")
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,12 @@ class Places:
     def state(self, name: str) -> PurePosixPath:
         """Return the directory of what an instance makes itself."""
         return self.instance(name) / "state"
+
+    def secret(self, name: str, secret: str) -> PurePosixPath:
+        """Return where a process finds a secret: with systemd, or beside its own."""
+        if self.own_users:
+            return _CREDENTIALS / f"certbound-{name}.service" / secret
+        return self.instance(name) / secret
 
     def relative(self, path: PurePosixPath) -> str:
         """Return `path` as seen from the project, or whole if it lies elsewhere."""

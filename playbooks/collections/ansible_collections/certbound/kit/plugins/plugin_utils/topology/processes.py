@@ -77,7 +77,7 @@ def _of_front(topology: Topology, places: Places) -> Json:
     return {
         "kind": "enrolment",
         "ca": str(places.authority),
-        "issuing_passphrase": str(places.instance(ENROLMENT) / "issuing-passphrase"),
+        "issuing_passphrase": str(places.secret(ENROLMENT, "issuing-passphrase")),
         **publication(topology),
         **grace(topology),
     }
