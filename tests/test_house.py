@@ -56,7 +56,7 @@ FLOORS = [
     {"services.openapi", "services.audit", "services.buckets"},
     {"services.watched", "services.jwk"},
     {"services.registration"},
-    {"services.fapi2", "services.revocation_config"},
+    {"services.fapi2", "services.revocation_config", "services.federation_config"},
     {"services.wire", "services.config", "services.state"},
     {"services.proof", "services.operations"},
     {
