@@ -83,7 +83,7 @@ def test_units_are_shut_in(lab_rolling: LabRolling, first: Day, host: str) -> No
 
 
 def test_the_ca_keeps_no_passphrase(lab_rolling: LabRolling, first: Day) -> None:
-    """The passphrases are on the controller, and on no disk or in a journal of the CA's.
+    """The passphrases are on the controller, and in no file or journal of the CA's.
 
     Its front is handed one by systemd, in memory.
     """
