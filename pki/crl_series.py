@@ -67,15 +67,20 @@ class Series:
     def due(self) -> list[str]:
         """Return the scopes whose list is missing, half through its life, or moved.
 
-        An authority that has ended has none: nothing verifies under it.
+        An authority that has ended has none: nothing verifies under it. A list of before
+        a restoration may be older than one that was lost.
         """
         if self.issuer.not_valid_after_utc <= self.now:
             return []
         lives, moved = self.published.lives(self.authority), self.has_moved()
+        since = self.published.restored().at
         return [
             scope
             for scope in self.scopes()
-            if moved or scope not in lives or self._is_over_half(*lives[scope])
+            if moved
+            or scope not in lives
+            or lives[scope][0] < since
+            or self._is_over_half(*lives[scope])
         ]
 
     def has_moved(self) -> bool:
@@ -134,12 +139,13 @@ class _Printer:
             if crl.authority == series.authority
         }
         numbers = [crl.number for crl in self._before.values()]
+        numbers.append(series.published.restored().number)
         lifetime = (
             revocation.ROOT_LIFETIME if series.by == "root" else revocation.LIFETIME
         )
         self._edition = revocation.Edition(
             issuer=series.issuer,
-            number=revocation.next_number(max(numbers, default=0), series.now),
+            number=revocation.next_number(max(numbers), series.now),
             this_update=series.now,
             lifetime=lifetime,
         )

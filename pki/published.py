@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from pki import clock, database
 from pki.canonical import canonical_json
@@ -55,6 +56,13 @@ class Head:
     hash: str
     time: str
     signature: str  # base64 of the DER form
+
+
+class Restored(NamedTuple):
+    """What is known of the last restoration from a backup."""
+
+    at: str  # empty if there was none
+    number: int  # the highest that a list is known to have had
 
 
 def head_text(*, sequence: int, digest: str, time: str) -> bytes:
@@ -165,6 +173,21 @@ class Published:
         """Keep `head` in place of the one before."""
         self._connection.execute("DELETE FROM head")
         self._connection.execute("INSERT INTO head VALUES (?, ?, ?, ?)", astuple(head))
+
+
+    def restored(self) -> Restored:
+        """Return when this came out of a backup last, if ever."""
+        row = self._connection.execute(
+            "SELECT MAX(at), MAX(number) FROM restoration"
+        ).fetchone()
+        return Restored(row[0] or "", row[1] or 0)
+
+    def put_restored(self, at: datetime, number: int, newest: tuple[int, str]) -> None:
+        """Remember that what ends with `newest` came out of a backup."""
+        self._connection.execute(
+            "INSERT INTO restoration (at, sequence, hash, number) VALUES (?, ?, ?, ?)",
+            [clock.to_text(at), *newest, number],
+        )
 
 
 @contextmanager

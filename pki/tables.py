@@ -140,6 +140,19 @@ CREATE TABLE head (
     signature TEXT NOT NULL
 )""",
 )
+_THIRD: Step = (
+    # That the ledger came out of a backup: when, how far it reached, and the highest
+    # number that a list is known to have had.
+    """
+CREATE TABLE restoration (
+    at TEXT PRIMARY KEY,
+    sequence INTEGER NOT NULL,
+    hash TEXT NOT NULL,
+    number INTEGER NOT NULL
+)""",
+    Rule("restoration_is_kept", "UPDATE", "restoration", "what was restored stays so"),
+    Rule("restoration_stays", "DELETE", "restoration", "what was restored stays so"),
+)
 
-STEPS: dict[int, Step] = {1: _FIRST, 2: _SECOND}
+STEPS: dict[int, Step] = {1: _FIRST, 2: _SECOND, 3: _THIRD}
 VERSION = max(STEPS)
