@@ -13,13 +13,19 @@ no state. The steps:
 What scope a request needs only the application knows: it asks `Grant.require`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 from joserfc.jwk import ECKey
 
 from services.guard.grant import Grant
-from services.proof.access_token import AccessToken, verify_access_token
+from services.proof.access_token import (
+    AccessToken,
+    Opened,
+    open_token,
+    verify_access_token,
+)
 from services.proof.binding import check_holder
 from services.proof.dpop import DpopProof
 from services.proof.jws import UnverifiedToken
@@ -43,14 +49,29 @@ def decide(  # noqa: PLR0913 - a decision looks at all of the request
     rules: Rules,
     now: datetime,
     proof: DpopProof | None = None,
+    opener: Callable[[UnverifiedToken, ECKey], Opened] = open_token,
 ) -> Grant:
     """Return the grant that `token` gives to `peer`.
+
+    Args:
+        token: as it came.
+        key: the published key that it names.
+        peer: whose certificate the connection has.
+        rules: what is demanded here.
+        now: the present.
+        proof: the verified proof of the request, if it came with one.
+        opener: checks the signature, or remembers that it was good.
 
     Raises:
         InvalidTokenError: the subclass says which step refused.
     """
     verified = verify_access_token(  # 1
-        token, key, issuer=rules.issuer, audience=rules.audience, now=now
+        token,
+        key,
+        issuer=rules.issuer,
+        audience=rules.audience,
+        now=now,
+        opener=opener,
     )
     if proof is not None or not _may_be_unbound(verified, rules):  # 2
         check_holder(verified.confirmation, presented=peer.thumbprint, proof=proof)

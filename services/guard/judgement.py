@@ -33,7 +33,6 @@ from services.guard.grant import Grant
 from services.guard.replays import Replays
 from services.guard.revocations import RevocationsUnknownError
 from services.guard.workload import Workload
-from services.proof import jws
 from services.proof.dpop import DpopProof, verify_proof
 from services.proof.dpop_errors import WrongUriError
 from services.proof.errors import WrongCertificateError
@@ -80,12 +79,18 @@ async def judge(case: Case, workload: Workload) -> Grant:
     case.unverified_token = brought.unverified_token
     peer = case.peer = sender(case, workload, workload.federation)  # 2
     proof = await proof_of(case, brought, workload)  # 3
-    token = jws.parse(brought.unverified_token)
+    token = workload.opened.parse(brought.unverified_token)
     key = await workload.keys.key(token.key_id)  # 4
     workload.certificates.note(peer)
     try:
         grant = decide(  # 5
-            token, key, peer, rules=workload.rules, now=case.now, proof=proof
+            token,
+            key,
+            peer,
+            rules=workload.rules,
+            now=case.now,
+            proof=proof,
+            opener=workload.opened.open,
         )
     except WrongCertificateError as refusal:
         workload.certificates.check(peer, refusal)

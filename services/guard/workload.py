@@ -31,6 +31,7 @@ from services.guard.revocations import RevocationList
 from services.guard.token_service import TokenServiceClient
 from services.guard.token_source import TokenSource
 from services.proof.key_set import RemoteKeySet
+from services.proof.opened import OpenedTokens
 from services.watched import Watched, file_stamp
 from services.wire.bundles import fetched_bundles
 from services.wire.federation import Federation
@@ -75,6 +76,7 @@ class Workload:
             lambda: self.config.token_service,
         )
         self.keys = RemoteKeySet(token_service.key_set, clock)
+        self.opened = OpenedTokens()
         self.revocations = (
             RevocationList(token_service.revocations, clock)
             if first.token_service.revocations_uri
