@@ -41,11 +41,12 @@ from services.token.app import create_app
 from services.token.registry import Registry
 from services.token.siblings import Sibling
 from services.watched import Watched, file_stamp
+from services.wire.anchors import NO_ANCHORS, Anchors
 from services.wire.forwarded import ForwardedCertificate
 from services.wire.generation import LiveIdentity
+from services.wire.grace import NO_GRACE
 from services.wire.hops import Hop
 from services.wire.server import server
-from services.wire.tls import NO_ANCHORS, NO_GRACE, Anchors
 
 
 def serve(path: Path) -> None:

@@ -124,6 +124,7 @@ MAY_IMPORT = {
         "services.report.versions",
         "services.wire.client",
         "services.wire.extension",
+        "services.wire.grace",
         "services.wire.looked_at",
         "services.wire.tls",
         "services.wire.web",

@@ -17,6 +17,7 @@ from cryptography import x509
 
 # X509_V_FLAG_NO_CHECK_TIME of OpenSSL's x509_vfy.h, which Python has no name for.
 NO_CHECK_TIME = 0x200000
+NO_GRACE = timedelta(0)
 
 
 def check_times(chain: Sequence[bytes], *, grace: timedelta, now: datetime) -> None:

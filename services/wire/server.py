@@ -22,11 +22,13 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from services.errors import ServiceError
+from services.wire.anchors import NO_ANCHORS, Anchors
 from services.wire.extension import WithCertificate
 from services.wire.generation import LiveIdentity
+from services.wire.grace import NO_GRACE
 from services.wire.manager import inherited_listener, notify
 from services.wire.patience import PatientH11, PatientHttpTools
-from services.wire.tls import NO_ANCHORS, NO_GRACE, Anchors, Minimum, ServerContext
+from services.wire.tls import Minimum, ServerContext
 
 Parser = Literal["auto", "h11", "httptools"]
 Loop = Literal["auto", "asyncio", "uvloop"]

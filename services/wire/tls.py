@@ -24,7 +24,7 @@ import logging
 import ssl
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Literal, Self
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -32,9 +32,10 @@ from pki.clock import utc_now
 from pki.identity import SpiffeId
 from pki.trust import TrustBundle
 from services import log
+from services.wire.anchors import NO_ANCHORS, Anchors
 from services.wire.extension import chain_of
 from services.wire.generation import Generation, LiveIdentity
-from services.wire.grace import NO_CHECK_TIME, check_times
+from services.wire.grace import NO_CHECK_TIME, NO_GRACE, check_times
 from services.wire.peer import PeerError, workload_of
 
 Minimum = Literal["1.2", "1.3"]
@@ -57,30 +58,6 @@ _UNFINISHED = (
 
 
 _SELF_SIGNED = 18  # X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT
-
-
-class Anchors(Protocol):
-    """Certificates that are let in, or whose issues are, beside those of the bundle."""
-
-    def current(self) -> bytes:
-        """Return them in DER, one after the other; asked for at each handshake."""
-
-    def missed(self) -> None:
-        """Take notice that a self-signed certificate which is none of them came."""
-
-
-class _NoAnchors:
-    """What every server has but one."""
-
-    def current(self) -> bytes:
-        return b""
-
-    def missed(self) -> None:
-        """Do nothing: it is as it should be."""
-
-
-NO_ANCHORS: Anchors = _NoAnchors()
-NO_GRACE = timedelta(0)
 
 
 class ServerContext(ssl.SSLContext):

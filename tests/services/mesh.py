@@ -35,9 +35,11 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pki.identity import SpiffeId
+from services.wire.anchors import NO_ANCHORS, Anchors
 from services.wire.generation import Generation, LiveIdentity
+from services.wire.grace import NO_GRACE
 from services.wire.server import Loop, Parser, Server, server
-from services.wire.tls import NO_ANCHORS, NO_GRACE, Anchors, Minimum
+from services.wire.tls import Minimum
 from tests.services.profiles import authority_key, builder, key_usage
 
 TRUST_DOMAIN = "shop.internal"
