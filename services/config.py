@@ -17,7 +17,13 @@ from pki.errors import PkiError
 from pki.identity import SpiffeId
 from services import fapi2
 from services.errors import ServiceError
-from services.federation_config import FederatedDomain, check_callee, check_federation
+from services.federation_config import (
+    Callee,
+    FederatedDomain,
+    TokenServiceAddress,
+    check_callees,
+    check_federation,
+)
 from services.rates import Rate, Rates
 from services.registration.client import ClientConfig, check_trust_domains
 from services.registration.terms import Port, Scope, Scopes, Text, Url
@@ -26,22 +32,6 @@ from services.revocation_config import PublicationConfig, RevocationConfig
 
 class ConfigError(ServiceError):
     """A configuration document cannot be used; the message says where and why."""
-
-
-class TokenServiceAddress(
-    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
-):
-    """Where the token service is, and who it must prove to be."""
-
-    issuer: Url
-    token_endpoint: Url
-    jwks_uri: Url
-    spiffe_id: Text
-    revocations_uri: Url | None = None  # None: revoked tokens live until they expire
-    introspection_endpoint: Url | None = None  # a gateway needs it
-
-    def __post_init__(self) -> None:
-        _check_spiffe_id(self.spiffe_id)
 
 
 class GuardConfig(
@@ -56,19 +46,6 @@ class GuardConfig(
     # The roots by which callers reach this service: what a DPoP proof may be made for.
     # None: no DPoP-bound token is taken.
     origins: list[Url] = []
-
-
-class Callee(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A service that this one may call."""
-
-    url: Url
-    spiffe_id: Text
-    audience: Url
-    scopes: Scopes
-    token_service: TokenServiceAddress | None = None  # of another trust domain, its own
-
-    def __post_init__(self) -> None:
-        _check_spiffe_id(self.spiffe_id)
 
 
 class TrustedHop(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -166,8 +143,7 @@ class ServiceConfig(
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for to in self.calls.values():
-            check_callee(self.trust_domain, self.federation, to)
+        check_callees(self.trust_domain, self.federation, self.calls.values())
         if self.profile == "fapi2":
             revocations = self.token_service.revocations_uri
             fapi2.check_resource(self.guard.bearer_clients, revocations)
@@ -212,14 +188,15 @@ class TokenServiceConfig(
             )
         if self.profile == "fapi2":
             fapi2.check_clients(self.clients)
-        others = [*self.trust_bundles, *self.federation]
+        others = *self.trust_bundles, *self.federation
         check_trust_domains(self.trust_domain, others, self.clients)
 
 
 class Upstream(Callee, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a gateway leads to: `scopes` the caller must have, and are asked for."""
 
-    optional_scopes: list[Scope] = []  # asked for as well if the caller has them
+    # Asked for as well if the caller has them.
+    optional_scopes: list[Scope] = []  # noqa: RUF012 - msgspec copies it
 
 
 Prefix = Annotated[str, Meta(pattern=r"^/(\w[\w.~-]*(/\w[\w.~-]*)*)?\Z")]
@@ -246,6 +223,7 @@ class GatewayConfig(
         super().__post_init__()
         if self.token_service.introspection_endpoint is None:
             raise ValueError("token_service: a gateway needs introspection_endpoint")
+        check_callees(self.trust_domain, {}, self.routes.values())  # none abroad
 
 
 class EnrolmentConfig(

@@ -1,18 +1,17 @@
-"""Other trust domains, as documents name them: each with a bundle of its own.
+"""Whom a process calls, at home or in another trust domain, as documents name them.
 
-`services.wire.federation` acts by it. Nothing here merges two domains: a bundle speaks
-for the one domain that it stands under.
+Each other trust domain has a bundle of its own; `services.wire.federation` acts by it.
+Nothing here merges two domains: a bundle speaks for the one that it stands under.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
 from pki.errors import PkiError
 from pki.identity import SpiffeId, trust_domain_uri
-from services.registration.terms import Text, Url
+from services.registration.terms import Scopes, Text, Url
 
 
 class BundleEndpoint(
@@ -34,20 +33,33 @@ class FederatedDomain(
     callers: tuple[Text, ...] = ()  # SPIFFE IDs of it that may call this process
 
 
-class Named(Protocol):
-    """Whoever has a SPIFFE ID."""
+class TokenServiceAddress(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
+):
+    """Where the token service is, and who it must prove to be."""
 
-    @property
-    def spiffe_id(self) -> str:
-        """The ID."""
+    issuer: Url
+    token_endpoint: Url
+    jwks_uri: Url
+    spiffe_id: Text
+    revocations_uri: Url | None = None  # None: revoked tokens live until they expire
+    introspection_endpoint: Url | None = None  # a gateway needs it
+
+    def __post_init__(self) -> None:
+        domain_of(self.spiffe_id)
 
 
-class Called(Named, Protocol):
-    """Whoever is called."""
+class Callee(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A service that this one may call."""
 
-    @property
-    def token_service(self) -> Named | None:
-        """Who issues tokens for it, if that is not our own token service."""
+    url: Url
+    spiffe_id: Text
+    audience: Url
+    scopes: Scopes
+    token_service: TokenServiceAddress | None = None  # of another trust domain, its own
+
+    def __post_init__(self) -> None:
+        domain_of(self.spiffe_id)
 
 
 Federation = Mapping[str, FederatedDomain]  # by trust domain
@@ -64,27 +76,39 @@ def check_federation(own: str, federation: Federation) -> None:
             raise ValueError("federation: our own trust domain is the identity's")
         try:
             trust_domain_uri(domain)
-            named = [SpiffeId.parse(name) for name in said.callers]
-            if said.endpoint is not None:
-                named.append(SpiffeId.parse(said.endpoint.spiffe_id))
         except PkiError as error:
             raise ValueError(f"federation: {error}") from error
-        foreign = [str(name) for name in named if name.trust_domain != domain]
+        endpoint = [said.endpoint.spiffe_id] if said.endpoint else []
+        named = [*said.callers, *endpoint]
+        foreign = [name for name in named if domain_of(name) != domain]
         if foreign:
             raise ValueError(f"federation: {foreign} not of {domain}")
 
 
-def check_callee(own: str, federation: Federation, callee: Called) -> None:
+def domain_of(spiffe_id: str) -> str:
+    """Return the trust domain of somebody, when his name is read.
+
+    Raises:
+        ValueError: it is no name: the first call would be too late to refuse it.
+    """
+    try:
+        return SpiffeId.parse(spiffe_id).trust_domain
+    except PkiError as error:
+        # msgspec adds the place in the document to a ValueError alone.
+        raise ValueError(f"spiffe_id: {error}") from error
+
+
+def check_callees(own: str, federation: Federation, callees: Iterable[Callee]) -> None:
     """Check that whoever is called abroad is met there, with a token from there.
 
     Raises:
-        ValueError: its domain is unknown, or its token service is of another one.
+        ValueError: a domain is unknown, or a token service is of another one.
     """
-    domain, tokens = SpiffeId.parse(callee.spiffe_id).trust_domain, callee.token_service
-    if domain != own and domain not in federation:
-        raise ValueError(f"calls: {callee.spiffe_id} is of no domain in federation")
-    issuing = SpiffeId.parse(tokens.spiffe_id).trust_domain if tokens else own
-    if issuing != domain or (tokens and domain == own):
-        raise ValueError(
-            f"calls: {callee.spiffe_id} takes tokens of its own trust domain alone"
-        )
+    for callee in callees:
+        name, tokens = callee.spiffe_id, callee.token_service
+        domain = domain_of(name)
+        if domain != own and domain not in federation:
+            raise ValueError(f"calls: {name} is of no domain in federation")
+        issuing = domain_of(tokens.spiffe_id) if tokens else own
+        if issuing != domain or (tokens and domain == own):
+            raise ValueError(f"calls: {name} takes tokens of its own domain alone")

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import httpx
 
-from services.config import TokenServiceAddress
+from services.federation_config import TokenServiceAddress
 from services.proof.access_token import AccessToken
 from services.proof.errors import MalformedTokenError, UnknownKeyError
 from services.proof.introspection import MEDIA_TYPE, parse_answer, verify_answer

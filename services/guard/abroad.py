@@ -12,7 +12,7 @@ from datetime import datetime
 import httpx
 
 from pki.identity import SpiffeId
-from services.config import Callee, TokenServiceAddress
+from services.federation_config import Callee, TokenServiceAddress
 from services.guard.token_source import TokenSource
 from services.wire.client import IdentityTransport
 from services.wire.federation import Federation

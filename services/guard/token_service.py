@@ -9,7 +9,7 @@ from collections.abc import Callable
 import httpx
 import msgspec
 
-from services.config import TokenServiceAddress
+from services.federation_config import TokenServiceAddress
 from services.guard.revocations import RevocationsUnknownError, VoidTokens
 from services.proof.key_set import KeySetUnavailableError
 

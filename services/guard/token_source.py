@@ -19,8 +19,8 @@ import msgspec
 from msgspec import Meta
 
 from services import log
-from services.config import TokenServiceAddress
 from services.errors import ServiceError
+from services.federation_config import TokenServiceAddress
 from services.guard.prover import Prover
 from services.wire.client import GENERATION
 from services.wire.generation import Generation

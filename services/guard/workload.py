@@ -16,8 +16,9 @@ import httpx
 
 from pki.clock import utc_now
 from pki.identity import SpiffeId
-from services.config import Callee, ConfigError, ServiceConfig, read_config
+from services.config import ConfigError, ServiceConfig, read_config
 from services.errors import ServiceError
+from services.federation_config import Callee
 from services.guard.abroad import Abroad
 from services.guard.credentials import BEARER, DPOP
 from services.guard.decision import Rules

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from services.config import TokenServiceAddress
+from services.federation_config import TokenServiceAddress
 from services.guard.outbound import BoundTokenAuth
 from services.guard.token_source import HeldToken, TokenSource
 from services.wire.client import IdentityTransport
