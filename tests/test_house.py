@@ -136,6 +136,8 @@ MAY_IMPORT = {
         "services.buckets",
         "services.renewal.attempt",
         "services.watched",
+        "services.wire.bundles",
+        "services.wire.federation",
         "services.wire.generation",
     },
 }
