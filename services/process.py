@@ -42,11 +42,13 @@ from services.token.registry import Registry
 from services.token.siblings import Sibling
 from services.watched import Watched, file_stamp
 from services.wire.anchors import NO_ANCHORS, Anchors
+from services.wire.checked import CheckedCertificate
 from services.wire.forwarded import ForwardedCertificate
 from services.wire.generation import LiveIdentity
 from services.wire.grace import NO_GRACE
 from services.wire.hops import Hop
 from services.wire.server import server
+from services.wire.status import CertificateStatus
 
 
 def serve(path: Path) -> None:
@@ -63,7 +65,12 @@ def serve(path: Path) -> None:
         made = _token_service(path, config)
     elif isinstance(config, GatewayConfig):
         gateway = Gateway.load(path)
-        made = _Made(create_gateway(gateway), gateway.identity, GatewayVitals(gateway))
+        made = _Made(
+            create_gateway(gateway),
+            gateway.identity,
+            gateway.status,
+            GatewayVitals(gateway),
+        )
     elif isinstance(config, EnrolmentConfig):
         made = _enrolment(path, config)
     else:
@@ -71,7 +78,12 @@ def serve(path: Path) -> None:
     hops = Watched(lambda: _hops(path), file_stamp(path), name=f"{path}: trusted_hops")
     listening = server(
         _operated(
-            ForwardedCertificate(made.app, identity=made.identity, hops=hops.current),
+            ForwardedCertificate(
+                made.app,
+                identity=made.identity,
+                hops=hops.current,
+                status=made.status,
+            ),
             made,
             path,
         ),
@@ -112,6 +124,7 @@ class _Made:
 
     app: ASGIApp
     identity: LiveIdentity
+    status: CertificateStatus
     vitals: Vitals | None = None  # beside its identity
     anchors: Anchors = NO_ANCHORS
     grace: timedelta = NO_GRACE
@@ -120,16 +133,21 @@ class _Made:
 
 
 def _operated(app: ASGIApp, made: _Made, path: Path) -> ASGIApp:
-    """Return `app` behind the layer that says how the process is."""
+    """Return `app` behind the layers that know certificates, and how the process is."""
     config = Watched(
         lambda: read_config(path), file_stamp(path), name=f"{path}: monitors"
     )
-    return Operations(
+    operated = Operations(
         app,
         identity=made.identity,
-        vitals=IdentityVitals(made.identity, utc_now, made.vitals),
+        vitals=IdentityVitals(made.identity, utc_now, made.vitals, made.status),
         monitors=lambda: config.current().monitors,
         documents={DOCUMENT: made.describe} if made.describe else None,
+    )
+    return CheckedCertificate(
+        operated,
+        status=made.status,
+        trust_domain=made.identity.expected.trust_domain,
     )
 
 
@@ -142,12 +160,16 @@ def _token_service(path: Path, first: TokenServiceConfig) -> _Made:
 
     config = Watched(read, file_stamp(path), name=str(path))
     identity = _identity(first)
-    siblings = tuple(Sibling(replica, identity, utc_now) for replica in first.replicas)
+    status = CertificateStatus(lambda: config.current().revocation)
+    siblings = tuple(
+        Sibling(replica, identity, utc_now, status) for replica in first.replicas
+    )
     registry = Registry(config, identity)
     app = create_app(config, registry=registry, siblings=siblings)
     return _Made(
         app,
         identity,
+        status,
         app.state.vitals,
         registry,
         describe=lambda: description(config.current()),
@@ -165,10 +187,12 @@ def _enrolment(path: Path, first: EnrolmentConfig) -> _Made:
             raise ConfigError(f"{path}: kind is not 'enrolment'")
         return config
 
-    app = create_front(Watched(read, file_stamp(path), name=str(path)))
+    config = Watched(read, file_stamp(path), name=str(path))
+    app = create_front(config)
     return _Made(
         app,
         _identity(first),
+        CertificateStatus(lambda: config.current().revocation),
         app.state.vitals,
         grace=timedelta(seconds=first.grace),
         beside=lambda: publishing(first),
@@ -178,7 +202,13 @@ def _enrolment(path: Path, first: EnrolmentConfig) -> _Made:
 def _resource_service(path: Path, first: ServiceConfig) -> _Made:
     workload = Workload.load(path)
     app = closing(_factory(first.app)(workload), workload)
-    return _Made(app, workload.identity, ServiceVitals(workload))
+    return _Made(
+        app,
+        workload.identity,
+        workload.status,
+        ServiceVitals(workload),
+        anchors=workload.federation,
+    )
 
 
 def closing(app: ASGIApp, workload: Workload) -> ASGIApp:

@@ -146,6 +146,7 @@ class Gateway:
         for transport in self._upstreams.values():
             await transport.aclose()
         await self._token_service.aclose()
+        await self.status.aclose()
         if self.replays is not None:
             await self.replays.store.aclose()
 

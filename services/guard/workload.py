@@ -203,6 +203,7 @@ class Workload:
             await client.aclose()
         await self._token_service.aclose()
         await self._abroad.aclose()
+        await self.status.aclose()
         if self.replays is not None:
             await self.replays.store.aclose()
 

@@ -84,15 +84,19 @@ class FollowedList:
             self._asking = asyncio.get_running_loop().create_task(self._renew())
         return self._asking
 
+    def want(self) -> None:
+        """Note that somebody asks about a certificate, and ask if it is time."""
+        self.used_at = self._clock()
+        if self._is_due(self.used_at):
+            self.refresh()
+
     async def believed(self, bound: timedelta) -> RevocationList:
-        """Return the list, younger than `bound`.
+        """Return the list, younger than `bound`; it was wanted before.
 
         Raises:
             ListUnknownError: there is none.
         """
-        now = self.used_at = self._clock()
-        if self._is_due(now):
-            self.refresh()
+        now = self._clock()
         age = self.age(now)
         if (age is None or age >= bound) and self._asking is not None:
             await asyncio.wait([self._asking])

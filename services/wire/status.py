@@ -78,6 +78,8 @@ class CertificateStatus:
         try:
             links = self._links(tuple(chain), config.url)
             lists = [self._list(link) for link in links]
+            for followed in lists:  # all at once
+                followed.want()
             bound = timedelta(seconds=config.bound)
             for link, followed in zip(links, lists, strict=True):
                 link.check(await followed.believed(bound))
@@ -130,11 +132,11 @@ class CertificateStatus:
     def _list(self, link: "_Link") -> FollowedList:
         followed = self._lists.get(link.key)
         if followed is None:
-            self._make_room()
             followed = FollowedList(
                 link.url, link.issuer, ask=self._ask, clock=self._clock
             )
             self._lists[link.key] = followed
+            self._make_room()
         self._lists.move_to_end(link.key)
         return followed
 
@@ -149,8 +151,9 @@ class CertificateStatus:
 
     def _make_room(self) -> None:
         """Drop what was used longest ago, where there is too much."""
-        while len(self._lists) >= _MOST_LISTS or (
-            sum(followed.size for followed in self._lists.values()) > _MOST_BYTES
+        while len(self._lists) > 1 and (
+            len(self._lists) > _MOST_LISTS
+            or sum(followed.size for followed in self._lists.values()) > _MOST_BYTES
         ):
             self._drop(next(iter(self._lists)))
 
