@@ -282,14 +282,16 @@ class Draft:
 class Forge:
     """A root and an issuing CA in memory, whose keys sign anything a test wants."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: datetime = NOW) -> None:
+        """Make all of them at `now`."""
+        self.now = now
         self.root_key, self.issuing_key = p256(), p256()
         self.root_draft = draft_of(
             profiles.root(
                 self.root_key.public_key(),
                 trust_domain="shop.internal",
                 lifetime=timedelta(days=3650),
-                now=NOW,
+                now=now,
             ),
             self.root_key,
         )
@@ -301,7 +303,7 @@ class Forge:
                 permitted_dns=(DnsName("shop.internal"), DnsName("localhost")),
                 issuer=self.root,
                 lifetime=timedelta(days=180),
-                now=NOW,
+                now=now,
             ),
             self.issuing_key,
         )
@@ -316,7 +318,7 @@ class Forge:
             names=names,
             issuer=self.issuing,
             lifetime=lifetime,
-            now=NOW,
+            now=self.now,
         )
         return draft_of(builder, key)
 
