@@ -107,13 +107,14 @@ def test_the_front_opens_its_key_with_what_systemd_hands_it(
     wanted = (lab_rolling.controller / "secrets" / "issuing-passphrase").read_text()
     unit = "certbound-enrolment.service"
     stored = "/etc/credstore.encrypted/certbound-enrolment.issuing-passphrase"
+    handed = f"/run/credentials/{unit}"
     told = lab_rolling.lab.ssh.run(
         CA,
-        f"systemctl is-active {unit}; findmnt -n -o FSTYPE --target /run/credentials;"
-        f" sudo stat -c %a {stored}; sudo cat /run/credentials/{unit}/*",
+        f"systemctl is-active {unit}; findmnt -n -o FSTYPE --target {handed};"
+        f" sudo stat -c %a {stored}; sudo cat {handed}/issuing-passphrase",
     )
-    active, kind, mode, handed = told.split()
-    assert (active, mode, handed) == ("active", "600", wanted.strip())
+    active, kind, mode, read = told.split()
+    assert (active, mode, read) == ("active", "600", wanted.strip())
     assert kind in {"tmpfs", "ramfs"}
 
 
