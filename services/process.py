@@ -61,32 +61,10 @@ def serve(path: Path) -> None:
         AddressError: another process listens on the port.
     """
     config = read_config(path)
-    if isinstance(config, TokenServiceConfig):
-        made = _token_service(path, config)
-    elif isinstance(config, GatewayConfig):
-        gateway = Gateway.load(path)
-        made = _Made(
-            create_gateway(gateway),
-            gateway.identity,
-            gateway.status,
-            GatewayVitals(gateway),
-        )
-    elif isinstance(config, EnrolmentConfig):
-        made = _enrolment(path, config)
-    else:
-        made = _resource_service(path, config)
+    made = _made(path, config)
     hops = Watched(lambda: _hops(path), file_stamp(path), name=f"{path}: trusted_hops")
     listening = server(
-        _operated(
-            ForwardedCertificate(
-                made.app,
-                identity=made.identity,
-                hops=hops.current,
-                status=made.status,
-            ),
-            made,
-            path,
-        ),
+        _around(made, hops.current, path),
         identity=made.identity,
         address=config.address,
         port=config.port,
@@ -132,13 +110,30 @@ class _Made:
     beside: Callable[[], AbstractContextManager[object]] = nullcontext  # it runs
 
 
-def _operated(app: ASGIApp, made: _Made, path: Path) -> ASGIApp:
-    """Return `app` behind the layers that know certificates, and how the process is."""
+def _made(path: Path, config: ProcessConfig) -> _Made:
+    """Return what a document describes, whatever kind it is of."""
+    if isinstance(config, TokenServiceConfig):
+        return _token_service(path, config)
+    if isinstance(config, GatewayConfig):
+        return _gateway(path)
+    if isinstance(config, EnrolmentConfig):
+        return _enrolment(path, config)
+    return _resource_service(path, config)
+
+
+def _around(made: _Made, hops: Callable[[], tuple[Hop, ...]], path: Path) -> ASGIApp:
+    """Return the application behind the layers that every process has.
+
+    Certificates are looked up first of all: each further layer asks who the peer is.
+    """
     config = Watched(
         lambda: read_config(path), file_stamp(path), name=f"{path}: monitors"
     )
+    forwarded = ForwardedCertificate(
+        made.app, identity=made.identity, hops=hops, status=made.status
+    )
     operated = Operations(
-        app,
+        forwarded,
         identity=made.identity,
         vitals=IdentityVitals(made.identity, utc_now, made.vitals, made.status),
         monitors=lambda: config.current().monitors,
@@ -148,6 +143,16 @@ def _operated(app: ASGIApp, made: _Made, path: Path) -> ASGIApp:
         operated,
         status=made.status,
         trust_domain=made.identity.expected.trust_domain,
+    )
+
+
+def _gateway(path: Path) -> _Made:
+    gateway = Gateway.load(path)
+    return _Made(
+        create_gateway(gateway),
+        gateway.identity,
+        gateway.status,
+        GatewayVitals(gateway),
     )
 
 

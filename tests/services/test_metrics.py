@@ -202,6 +202,7 @@ def test_the_exposition_is_in_prometheus_format() -> None:
         "certbound_requests",
         "certbound_request_seconds",
         "certbound_tokens_issued",
+        "certbound_distrusted",
         "certbound_guard_decisions",
         "certbound_guard_seconds",
         "certbound_up",
