@@ -66,6 +66,11 @@ def event(name: str, /, *, level: int = logging.INFO, **fields: object) -> None:
     _LOGGER.log(level, "%s", name, extra={_FIELDS: fields})
 
 
+def shows(level: int) -> bool:
+    """Return whether an event of this level is written at all."""
+    return _LOGGER.isEnabledFor(level)
+
+
 def _clean(value: object) -> object:
     """Return `value` as JSON can hold it, without tokens and private keys."""
     if isinstance(value, bool | int | float) or value is None:

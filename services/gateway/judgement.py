@@ -12,9 +12,8 @@ from services.gateway.decision import decide
 from services.gateway.gateway import Gateway
 from services.gateway.routes import Route
 from services.gateway.verdicts import Holder
-from services.guard.credentials import credentials, scheme_of
 from services.guard.grant import Grant
-from services.guard.judgement import Case, proof_of, sender
+from services.guard.judgement import Case, brought_by, proof_of, sender
 
 
 async def judge(case: Case, route: Route, gateway: Gateway) -> Grant:
@@ -23,9 +22,7 @@ async def judge(case: Case, route: Route, gateway: Gateway) -> Grant:
     Raises:
         ServiceError: the subclass says which step refused.
     """
-    case.scheme = scheme_of(case.scope["headers"])
-    brought = credentials(case.scope["headers"], case.scope["query_string"])  # 1
-    case.unverified_token = brought.unverified_token
+    brought = brought_by(case)  # 1
     peer = case.peer = sender(case, gateway)  # 2
     proof = await proof_of(case, brought, gateway)
     holder = Holder(peer.thumbprint, proof.thumbprint if proof else None)

@@ -86,5 +86,7 @@ def credentials(headers: Headers, query: bytes) -> Credentials:
 
 def _has_token(query: bytes) -> bool:
     """Return whether a parameter has the name of RFC 6750, encoded or not."""
+    if not query:
+        return False
     names = [parameter.partition(b"=")[0] for parameter in query.split(b"&")]
     return any(unquote_to_bytes(name).lower() == b"access_token" for name in names)

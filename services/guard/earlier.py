@@ -29,9 +29,13 @@ class Certificates:
 
     def __init__(self) -> None:
         self._known: OrderedDict[object, OrderedDict[str, None]] = OrderedDict()
+        self._last: Peer | None = None
 
     def note(self, peer: Peer) -> None:
         """Remember the certificate that a caller has come with."""
+        if peer is self._last:  # as with most requests of a connection
+            return
+        self._last = peer
         own = self._known.setdefault(peer.spiffe_id, OrderedDict())
         own[peer.thumbprint] = None
         own.move_to_end(peer.thumbprint)

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from starlette.types import Scope
 
+from services.errors import ServiceError
 from services.guard.credentials import (
     DPOP,
     Credentials,
@@ -74,9 +75,7 @@ async def judge(case: Case, workload: Workload) -> Grant:
     Raises:
         ServiceError: the subclass says which step refused.
     """
-    case.scheme = scheme_of(case.scope["headers"])
-    brought = credentials(case.scope["headers"], case.scope["query_string"])  # 1
-    case.unverified_token = brought.unverified_token
+    brought = brought_by(case)  # 1
     peer = case.peer = sender(case, workload, workload.federation)  # 2
     proof = await proof_of(case, brought, workload)  # 3
     token = workload.opened.parse(brought.unverified_token)
@@ -103,6 +102,23 @@ async def judge(case: Case, workload: Workload) -> Grant:
     if proof is not None and workload.replays is not None:
         await workload.replays.spend(proof)  # 7
     return grant
+
+
+def brought_by(case: Case) -> Credentials:
+    """Return the credentials of the request, and note them in `case`.
+
+    Raises:
+        ServiceError: as `credentials`; the scheme is noted all the same.
+    """
+    headers = case.scope["headers"]
+    try:
+        brought = credentials(headers, case.scope["query_string"])
+    except ServiceError:
+        case.scheme = scheme_of(headers)
+        raise
+    case.scheme = brought.scheme
+    case.unverified_token = brought.unverified_token
+    return brought
 
 
 def sender(case: Case, site: Site, others: Vouching | None = None) -> Peer:

@@ -18,11 +18,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pki.clock import utc_now
-from services import audit, metrics
+from services import audit, log, metrics
 from services.errors import ServiceError
 from services.guard.challenge import challenge
 from services.guard.credentials import BEARER
 from services.guard.errors import InsufficientScopeError
+from services.guard.grant import Grant
 from services.guard.judgement import Case, judge
 from services.guard.metadata import (
     WELL_KNOWN,
@@ -90,16 +91,8 @@ class GuardMiddleware:
             await self._refuse(refusal, case, receive, send)
             return
         metrics.accepted()
-        audit.granted(
-            "request.accepted",
-            level=DEBUG,
-            client_id=grant.client_id,
-            peer=grant.peer.spiffe_id,
-            serial=grant.peer.serial,
-            token_id=grant.token_id,
-            method=scope["method"],
-            path=scope["path"],
-        )
+        if log.shows(DEBUG):
+            _note_accepted(grant, scope)
         started = False
 
         async def watch(message: Message) -> None:
@@ -141,3 +134,16 @@ class GuardMiddleware:
             ),
         )
         await answer(case.scope, receive, send)
+
+
+def _note_accepted(grant: Grant, scope: Scope) -> None:
+    audit.granted(
+        "request.accepted",
+        level=DEBUG,
+        client_id=grant.client_id,
+        peer=grant.peer.spiffe_id,
+        serial=grant.peer.serial,
+        token_id=grant.token_id,
+        method=scope["method"],
+        path=scope["path"],
+    )

@@ -5,8 +5,6 @@ The application holds a `Grant` and never a token. When it calls on in the calle
 lasts and in no other.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -29,17 +27,21 @@ class ForeignGrantError(ServiceError):
     code = "foreign_grant"
 
 
-@contextmanager
-def presenting(grant: Grant, token: str) -> Iterator[None]:
+class presenting:  # noqa: N801 - it is used as a function
     """Keep `token` for `grant` while its request is answered."""
-    present = _Presented(grant, token)
-    mark = _presented.set(present)
-    try:
-        yield
-    finally:
+
+    __slots__ = ("_mark", "_present")
+
+    def __init__(self, grant: Grant, token: str) -> None:
+        self._present = _Presented(grant, token)
+
+    def __enter__(self) -> None:
+        self._mark = _presented.set(self._present)
+
+    def __exit__(self, *_raised: object) -> None:
         # A task that the request started, and that outlives it, still sees this one.
-        present.token = None
-        _presented.reset(mark)
+        self._present.token = None
+        _presented.reset(self._mark)
 
 
 def token_behind(grant: Grant) -> str:

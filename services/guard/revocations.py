@@ -70,11 +70,12 @@ class RevocationList:
             RevocationsUnknownError: it is older than that, and there is no new one.
         """
         age = self._age()
-        if age is None or age >= POLL:
-            refreshing = self._refresh()
-            if age is None or age >= BOUND:
-                await asyncio.wait([refreshing])
-        age = self._age()
+        if age is not None and age < POLL:
+            return age
+        refreshing = self._refresh()
+        if age is None or age >= BOUND:
+            await asyncio.wait([refreshing])
+            age = self._age()
         if age is None or age >= BOUND:
             raise RevocationsUnknownError("the list of revoked tokens cannot be had")
         return age

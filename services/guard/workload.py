@@ -78,6 +78,7 @@ class Workload:
         )
         self.keys = RemoteKeySet(token_service.key_set, clock)
         self.opened = OpenedTokens()
+        self._rules: tuple[ServiceConfig, Rules] | None = None
         self.revocations = (
             RevocationList(token_service.revocations, clock)
             if first.token_service.revocations_uri
@@ -127,11 +128,9 @@ class Workload:
     def rules(self) -> Rules:
         """What a token must be to be taken here."""
         config = self.config
-        return Rules(
-            issuer=config.token_service.issuer,
-            audience=config.guard.audience,
-            bearer_clients=frozenset(config.guard.bearer_clients),
-        )
+        if self._rules is None or self._rules[0] is not config:
+            self._rules = config, _rules_of(config)
+        return self._rules[1]
 
     @property
     def schemes(self) -> tuple[str, ...]:
@@ -232,6 +231,14 @@ class _Shared(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send `request` on one of them."""
         return await self._transport.handle_async_request(request)
+
+
+def _rules_of(config: ServiceConfig) -> Rules:
+    return Rules(
+        issuer=config.token_service.issuer,
+        audience=config.guard.audience,
+        bearer_clients=frozenset(config.guard.bearer_clients),
+    )
 
 
 def _root(callee: Callee) -> str:

@@ -86,8 +86,9 @@ class RemoteKeySet:
                 an unknown id less than `REFETCH_INTERVAL` ago.
             KeySetUnavailableError: the key set is too old and cannot be had anew.
         """
-        if self._is_fresh() and key_id in self._keys:
-            return self._keys[key_id]
+        known = self._keys.get(key_id)
+        if known is not None and self._is_fresh():
+            return known
         async with self._lock:
             if not self._is_fresh() or key_id not in self._keys:
                 await self._refresh()
@@ -115,8 +116,9 @@ class RemoteKeySet:
         return None if self._fetched_at is None else self._clock() - self._fetched_at
 
     def _is_fresh(self) -> bool:
-        age = self.age
-        return age is not None and timedelta(0) <= age < MAX_AGE
+        if self._fetched_at is None:
+            return False
+        return self._fetched_at <= self._clock() < self._fetched_at + MAX_AGE
 
     async def _refresh(self) -> None:
         """Fetch once an interval; a failure keeps what is there until it is too old."""
