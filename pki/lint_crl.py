@@ -10,7 +10,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
 
-from pki.lint import LintError, throwaway_key
+from pki.lint import throwaway_key
+from pki.lint_pointers import LintError
 
 _LONGEST_NUMBER = 159  # bits; 20 octets, and the top bit would mean negative
 _LONGEST_LIFE = {"root": timedelta(days=366), "issuing": timedelta(days=1)}

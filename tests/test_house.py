@@ -24,6 +24,7 @@ FLOORS = [
     {"pki.path", "pki.published"},
     {"pki.ledger"},
     {"pki.pointers"},
+    {"pki.lint_pointers"},
     {
         "pki.keys",
         "pki.layout",

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pki import lint, profiles
+from pki.lint_pointers import LintError
 from tests.pki.builders import (
     NAMES,
     NOW,
@@ -148,13 +149,27 @@ LEAF_FAULTS: list[tuple[str, str, Fault]] = [
     # pkilint lets these two pass.
     (
         "noRevAvail critical",
-        "extensions",
+        "no_revocation",
         lambda d: d.with_extension(NO_REV_AVAIL, critical=True),
     ),
     (
         "noRevAvail beside a CRL pointer",
-        "extensions",
+        "no_revocation",
         lambda d: d.with_extension(NO_REV_AVAIL).with_extension(CRL_POINTER),
+    ),
+    (
+        "noRevAvail beside the pointer to a delta",
+        "no_revocation",
+        lambda d: d.with_extension(NO_REV_AVAIL).with_extension(
+            x509.FreshestCRL(list(CRL_POINTER))
+        ),
+    ),
+    (
+        "noRevAvail that says something",
+        "no_revocation",
+        lambda d: d.with_extension(
+            x509.UnrecognizedExtension(NO_REV_AVAIL.oid, b"\x01\x01\xff")
+        ),
     ),
     (
         "CA",
@@ -251,12 +266,22 @@ LEAF_FAULTS: list[tuple[str, str, Fault]] = [
 )
 def test_one_fault_in_a_service_is_found(forge: Forge, rule: str, fault: Fault) -> None:
     """A service's certificate with exactly one fault breaks exactly that rule."""
-    with pytest.raises(lint.LintError) as caught:
+    with pytest.raises(LintError) as caught:
         check_leaf(forge, fault(forge.leaf_draft))
     assert caught.value.rule == rule
 
 
+def test_no_revocation_alone_passes(forge: Forge) -> None:
+    """So that of the faults with it, each is the only one."""
+    check_leaf(forge, forge.leaf_draft.with_extension(NO_REV_AVAIL))
+
+
 ISSUING_FAULTS: list[tuple[str, str, Fault]] = [
+    (
+        "noRevAvail in a CA",
+        "no_revocation",
+        lambda d: d.with_extension(NO_REV_AVAIL),
+    ),
     (
         "no name constraints",
         "extensions",
@@ -327,7 +352,7 @@ def test_one_fault_in_an_issuing_ca_is_found(
 ) -> None:
     """An issuing CA's certificate with exactly one fault breaks exactly that rule."""
     certificate = fault(forge.issuing_draft).sign(forge.root_key)
-    with pytest.raises(lint.LintError) as caught:
+    with pytest.raises(LintError) as caught:
         lint.check_certificate(certificate, kind="issuing", issuer=forge.root)
     assert caught.value.rule == rule
 
@@ -335,7 +360,7 @@ def test_one_fault_in_an_issuing_ca_is_found(
 def test_root_that_is_not_self_issued_is_found(forge: Forge) -> None:
     """A root names itself as issuer."""
     certificate = forge.root_draft.but(issuer=CN).sign(forge.root_key)
-    with pytest.raises(lint.LintError) as caught:
+    with pytest.raises(LintError) as caught:
         lint.check_certificate(certificate, kind="root", issuer=None)
     assert caught.value.rule == "issuer"
 
@@ -343,7 +368,7 @@ def test_root_that_is_not_self_issued_is_found(forge: Forge) -> None:
 def test_service_without_issuer_is_found(forge: Forge) -> None:
     """No service's certificate is self-signed."""
     draft = forge.leaf_draft.but(issuer=x509.Name([]))
-    with pytest.raises(lint.LintError) as caught:
+    with pytest.raises(LintError) as caught:
         lint.check_certificate(draft.sign(p256()), kind="service", issuer=None)
     assert caught.value.rule == "issuer"
 
@@ -356,6 +381,6 @@ def test_extension_that_stands_there_twice_is_found(forge: Forge) -> None:
     twice = x509.load_der_x509_certificate(
         der.replace(b"\x06\x03\x55\x1d\x0e", b"\x06\x03\x55\x1d\x13")
     )
-    with pytest.raises(lint.LintError) as caught:
+    with pytest.raises(LintError) as caught:
         lint.check_certificate(twice, kind="service", issuer=forge.issuing)
     assert caught.value.rule == "extensions"

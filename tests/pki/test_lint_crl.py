@@ -10,7 +10,7 @@ from cryptography.x509.oid import ExtensionOID
 
 from pki import lint_crl, revocation
 from pki.entry import Reason, Revocation
-from pki.lint import LintError
+from pki.lint_pointers import LintError
 from pki.pointers import authority_of, distribution_point
 from tests.pki.builders import NOW, Forge
 

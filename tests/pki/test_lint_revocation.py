@@ -10,6 +10,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID as Access
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from pki import lint, profiles
+from pki.lint_pointers import LintError
 from pki.pointers import authority_of, distribution_point, pointers_of
 from tests.pki.builders import (
     ADDRESSES,
@@ -113,7 +114,7 @@ SERVICE_FAULTS: list[tuple[str, Fault]] = [
         "extensions",
         lambda draft: draft.critical(x509.AuthorityInformationAccess, to=True),
     ),
-    ("extensions", lambda draft: draft.with_extension(NO_REV_AVAIL)),
+    ("no_revocation", lambda draft: draft.with_extension(NO_REV_AVAIL)),
     ("extensions", lambda draft: draft.with_extension(FRESHEST)),
     ("extensions", lambda draft: draft.with_extension(x509.OCSPNoCheck())),
     (
@@ -140,7 +141,7 @@ def test_one_fault_in_a_services_pointers_is_found(
     forge: Forge, rule: str, fault: Fault
 ) -> None:
     """In an otherwise good certificate, under its own rule."""
-    with pytest.raises(lint.LintError) as refused:
+    with pytest.raises(LintError) as refused:
         check(forge, fault(service(forge)), "service")
     assert refused.value.rule == rule
 
@@ -176,7 +177,7 @@ def test_one_fault_in_a_responder_is_found(
     forge: Forge, rule: str, fault: Fault
 ) -> None:
     """In an otherwise good certificate, under its own rule."""
-    with pytest.raises(lint.LintError) as refused:
+    with pytest.raises(LintError) as refused:
         check(forge, fault(responder(forge)), "responder")
     assert refused.value.rule == rule
 

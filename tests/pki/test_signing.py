@@ -11,7 +11,7 @@ from pki import profiles, signing
 from pki.database import create_ledger
 from pki.entry import Event, Reason
 from pki.ledger import SerialTakenError, open_ledger, read_ledger
-from pki.lint import LintError
+from pki.lint_pointers import LintError
 from tests.pki.builders import NAMES, NOW, Forge, p256
 
 HOLDER = signing.Holder(

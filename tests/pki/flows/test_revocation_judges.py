@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
 from pki import clock, lint
-from pki.lint import LintError
+from pki.lint_pointers import LintError
 from pki.ocsp import OcspService
 from pki.pointers import authority_of
 from pki.responder import read_responder
