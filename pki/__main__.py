@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pki.backup_command import backup, restore
 from pki.command import (
     InputError,
     answers_in_json,
@@ -235,7 +236,7 @@ def _requests(document: bytes) -> "list[Request]":
         raise InputError(f"standard input: {error}") from error
 
 
-for _command in (ledger, revoke, crl):
+for _command in (ledger, revoke, crl, backup, restore):
     main.add_command(_command)
 
 if __name__ == "__main__":

@@ -67,19 +67,19 @@ class Series:
     def due(self) -> list[str]:
         """Return the scopes whose list is missing, half through its life, or moved.
 
-        An authority that has ended has none: nothing verifies under it. A list of before
-        a restoration may be older than one that was lost.
+        An authority that has ended has none: nothing verifies under it. A list of
+        before a restoration may be older than one that was lost.
         """
         if self.issuer.not_valid_after_utc <= self.now:
             return []
         lives, moved = self.published.lives(self.authority), self.has_moved()
-        since = self.published.restored().at
+        outdated = self.published.of_before_restoration(self.authority)
         return [
             scope
             for scope in self.scopes()
             if moved
             or scope not in lives
-            or lives[scope][0] < since
+            or scope in outdated
             or self._is_over_half(*lives[scope])
         ]
 
@@ -139,7 +139,7 @@ class _Printer:
             if crl.authority == series.authority
         }
         numbers = [crl.number for crl in self._before.values()]
-        numbers.append(series.published.restored().number)
+        numbers.append(series.published.highest_restored())
         lifetime = (
             revocation.ROOT_LIFETIME if series.by == "root" else revocation.LIFETIME
         )

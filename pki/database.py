@@ -9,7 +9,7 @@ document there names.
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from pki import place, sqlite
+from pki import place, sqlite, tables
 from pki.engine import Connection
 
 
@@ -61,6 +61,42 @@ def reading(path: Path) -> AbstractContextManager[Connection]:
 
         return postgresql.reading(place.read(path))
     return sqlite.reading(path)
+
+
+def copy_to_file(connection: Connection, path: Path) -> None:
+    """Copy what an open ledger holds at this moment into a new file at `path`.
+
+    Raises:
+        LedgerError: there is something at `path`, or it cannot be written.
+    """
+    if isinstance(connection, sqlite.SqliteConnection):
+        sqlite.back_up(connection, path)
+        return
+    sqlite.create(path)
+    with connection.snapshot(), sqlite.writing(path) as target:
+        _copy_rows(connection, target)
+
+
+def copy_from_file(path: Path, connection: Connection) -> None:
+    """Copy all rows of the file at `path` into an open ledger that is empty.
+
+    Raises:
+        LedgerError: the file is no ledger of the present version, or the other one is
+            not empty.
+    """
+    with sqlite.reading(path) as source:
+        _copy_rows(source, connection)
+
+
+def _copy_rows(source: Connection, target: Connection) -> None:
+    with target.transaction():
+        for table in tables.TABLES:
+            rows = source.execute(f"SELECT * FROM {table}")  # noqa: S608 - our own names
+            names = [column[0] for column in rows.description]
+            marks = ", ".join("?" * len(names))
+            into = f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608 - as above
+            for row in rows:
+                target.execute(into, row)
 
 
 def _is_elsewhere(path: Path) -> bool:

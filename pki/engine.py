@@ -30,6 +30,10 @@ class RuleError(LedgerError):
 class Rows(Protocol):
     """What a statement found, row after row."""
 
+    @property
+    def description(self) -> Any:
+        """What the columns are: the name of each comes first."""
+
     def fetchone(self) -> Any:
         """Return the next row as a tuple, None after the last."""
 

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
 
 from pki import clock, database
 from pki.canonical import canonical_json
@@ -56,13 +55,6 @@ class Head:
     hash: str
     time: str
     signature: str  # base64 of the DER form
-
-
-class Restored(NamedTuple):
-    """What is known of the last restoration from a backup."""
-
-    at: str  # empty if there was none
-    number: int  # the highest that a list is known to have had
 
 
 def head_text(*, sequence: int, digest: str, time: str) -> bytes:
@@ -174,16 +166,30 @@ class Published:
         self._connection.execute("DELETE FROM head")
         self._connection.execute("INSERT INTO head VALUES (?, ?, ?, ?)", astuple(head))
 
+    def highest_restored(self) -> int:
+        """Return the highest number that any list had before the last restoration.
 
-    def restored(self) -> Restored:
-        """Return when this came out of a backup last, if ever."""
-        row = self._connection.execute(
-            "SELECT MAX(at), MAX(number) FROM restoration"
-        ).fetchone()
-        return Restored(row[0] or "", row[1] or 0)
+        As far as it is known; 0 if nothing ever came out of a backup.
+        """
+        row = self._connection.execute("SELECT MAX(number) FROM restoration").fetchone()
+        return row[0] or 0
+
+    def of_before_restoration(self, authority: str) -> set[str]:
+        """Return the scopes whose newest list came out of a backup."""
+        rows = self._connection.execute(
+            "SELECT scope FROM crl WHERE authority = ? AND number <= ?",
+            [authority, self.highest_restored()],
+        )
+        return {scope for (scope,) in rows}
 
     def put_restored(self, at: datetime, number: int, newest: tuple[int, str]) -> None:
-        """Remember that what ends with `newest` came out of a backup."""
+        """Remember that what ends with `newest` came out of a backup.
+
+        Args:
+            at: when.
+            number: the highest that a list is known to have had, those here included.
+            newest: number and hash of the last entry.
+        """
         self._connection.execute(
             "INSERT INTO restoration (at, sequence, hash, number) VALUES (?, ?, ?, ?)",
             [clock.to_text(at), *newest, number],

@@ -15,11 +15,13 @@ from pki import clock
 
 if TYPE_CHECKING:  # reading the ledger must not load what signs
     from pki.authority import Batch
+    from pki.backup import Backup
     from pki.decision import Answer
     from pki.entry import Entry
     from pki.inspection import State
     from pki.ledger import VerifiedLedger
     from pki.published import Crl, Head
+    from pki.restoring import Restored
     from pki.upkeep import Publication
     from pki.withdrawal import Withdrawn
 
@@ -81,6 +83,31 @@ def publication(done: "Publication") -> dict[str, object]:
         "responder": done.responder,
         "root_waits": done.root_waits,
         "crls": [_crl(crl) for crl in done.crls],
+    }
+
+
+def backup(made: "Backup") -> dict[str, object]:
+    """Return what `backup` says: where it is, and how far the ledger in it reaches."""
+    manifest = made.manifest
+    return {
+        "changed": True,
+        "file": str(made.path),
+        "bytes": made.size,
+        "made_at": manifest.made_at,
+        "entries": manifest.entries,
+        "head": manifest.head,
+        "files": sorted(manifest.files),
+    }
+
+
+def restored(done: "Restored") -> dict[str, object]:
+    """Return what `restore` says: how far the ledger reaches, what is known as lost."""
+    return {
+        "changed": True,
+        "made_at": done.manifest.made_at,
+        "entries": done.entries,
+        "lost": done.lost,
+        "lost_revocations": done.lost_revocations,
     }
 
 

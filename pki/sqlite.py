@@ -130,6 +130,13 @@ def _opened(path: Path, mode: str = "") -> Iterator[sqlite3.Connection]:
         raw.close()
 
 
+def back_up(connection: SqliteConnection, path: Path) -> None:
+    """Copy the file as it is at this moment to `path`, whoever writes meanwhile."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    with _opened(path) as copy:
+        connection.raw.backup(copy)
+
+
 def _bring_up(raw: sqlite3.Connection) -> None:
     """Make what the present version has and the file lacks, all or nothing."""
     raw.execute("BEGIN IMMEDIATE")

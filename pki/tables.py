@@ -9,6 +9,7 @@ table refuses by itself is a `Rule`, what follows from a row an `Effect`: they h
 whoever writes, not only for the code above.
 """
 
+import re
 from typing import NamedTuple
 
 
@@ -156,3 +157,8 @@ CREATE TABLE restoration (
 
 STEPS: dict[int, Step] = {1: _FIRST, 2: _SECOND, 3: _THIRD}
 VERSION = max(STEPS)
+# In the order that lets a copy be filled: entries first, what leans on them later.
+TABLES = re.findall(
+    r"CREATE TABLE (\w+)",
+    "".join(part for step in STEPS.values() for part in step if isinstance(part, str)),
+)

@@ -11,6 +11,8 @@ backup. What came after the last witness, nobody vouches for.
 
 import binascii
 from base64 import b64decode
+from collections.abc import Sequence
+from itertools import chain
 
 import msgspec
 from cryptography import x509
@@ -21,6 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pki.entry import Event
 from pki.errors import PkiError
 from pki.ledger import Ledger
+from pki.pointers import authority_of
 from pki.published import Head, head_text
 
 
@@ -67,6 +70,10 @@ class _Document(msgspec.Struct, forbid_unknown_fields=True):
     time: str
 
 
+class _Documents(msgspec.Struct, forbid_unknown_fields=True):
+    witnesses: dict[str, _Document]
+
+
 def newest_head(ledger: Ledger) -> Head:
     """Return the head that was signed last.
 
@@ -92,6 +99,22 @@ def read_head(document: bytes) -> Head:
     return Head(read.sequence, read.hash, read.time, read.signature)
 
 
+def read_heads(document: bytes) -> dict[str, Head]:
+    """Return the heads in `{"witnesses": {host: head}}`, by host. They are not checked.
+
+    Raises:
+        UnreadableWitnessError: it is something else.
+    """
+    try:
+        read = msgspec.json.decode(document, type=_Documents)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise UnreadableWitnessError(f"the witnesses are no heads: {error}") from error
+    return {
+        host: Head(said.sequence, said.hash, said.time, said.signature)
+        for host, said in read.witnesses.items()
+    }
+
+
 def check_head(ledger: Ledger, unverified: Head) -> None:
     """Return if the ledger says at the head's place what the head says.
 
@@ -112,7 +135,8 @@ def check_head(ledger: Ledger, unverified: Head) -> None:
         signature = b64decode(unverified.signature, validate=True)
     except binascii.Error as error:
         raise ForgedWitnessError("the head's signature is no base64") from error
-    if not any(_signed(key, signature, text) for key in _issuing_keys(ledger)):
+    keys = authority_keys(ledger, ("issuing",))
+    if not any(_signed(key, signature, text) for _, key in keys):
         raise ForgedWitnessError("no issuing CA of this ledger signed the head")  # 1
     found = ledger.hash_of(unverified.sequence)
     if found is None:  # 2
@@ -128,13 +152,17 @@ def check_head(ledger: Ledger, unverified: Head) -> None:
         )
 
 
-def _issuing_keys(ledger: Ledger) -> list[ec.EllipticCurvePublicKey]:
+def authority_keys(
+    ledger: Ledger, identities: Sequence[str] = ("issuing", "root")
+) -> list[tuple[str, ec.EllipticCurvePublicKey]]:
+    """Return key identifier and key of every CA certificate that the ledger has."""
     found = []
-    for entry in ledger.entries_of("issuing", Event.ISSUED):
+    for entry in chain(*(ledger.entries_of(who, Event.ISSUED) for who in identities)):
         der = b64decode(entry.certificate or "")
-        key = x509.load_der_x509_certificate(der).public_key()
+        certificate = x509.load_der_x509_certificate(der)
+        key = certificate.public_key()
         if isinstance(key, ec.EllipticCurvePublicKey):
-            found.append(key)
+            found.append((authority_of(certificate), key))
     return found
 
 
