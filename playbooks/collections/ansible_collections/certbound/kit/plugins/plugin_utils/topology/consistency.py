@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from .federated import check_federation
 from .lifetimes import check_lifetimes
 from .model import ENROLMENT, TOKEN_SERVICE, Gateway, Proxy, Service, Topology
 from .parts import check_parts
@@ -83,6 +84,7 @@ def check(document: Document, topology: Topology) -> None:
     _check_monitors(document, topology)
     check_stores(document, topology)
     check_permissions(document, topology)
+    check_federation(document, topology)
     check_profile(document, topology)
     check_parts(document, topology)
 

@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from . import consistency
+from .federated import read_federation
 from .model import (
     TOKEN_SERVICE,
     Client,
@@ -107,6 +108,7 @@ def _topology(data: dict[str, Any]) -> Topology:
             name: _client(name, client, lifetimes)
             for name, client in data.get("clients", {}).items()
         },
+        federation=read_federation(data),
         drill=data.get("drill"),
     )
 

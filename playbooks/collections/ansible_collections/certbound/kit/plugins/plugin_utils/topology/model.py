@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from datetime import timedelta
 
+    from .federated import Federated
+
 TOKEN_SERVICE = "token-service"  # noqa: S105 -- a name, no password
 ENROLMENT = "enrolment"  # the CA's front
 
@@ -219,6 +221,7 @@ class Topology:
     gateways: Mapping[str, Gateway]
     proxies: Mapping[str, Proxy]
     clients: Mapping[str, Client]
+    federation: Mapping[str, Federated]  # by trust domain
     drill: Mapping[str, Any] | None
 
     @property

@@ -18,6 +18,7 @@ from .addresses import (
     token_service,
     url_of,
 )
+from .federated import federation_of, federation_of_clients, foreign_callees
 from .hops import hops
 from .instances import instance_id, instances_on
 from .model import ENROLMENT, TOKEN_SERVICE, Gateway, Service, Store, Topology
@@ -97,6 +98,7 @@ def _of_token_service(topology: Topology, host: str) -> Json:
         "issuer": topology.issuer,
         "clients": token_clients(topology),
         "trust_bundles": dict(topology.trust_bundles),
+        **federation_of_clients(topology),
         **topology.token_options,
         **_replicas(topology, host),
     }
@@ -118,7 +120,9 @@ def _of_service(topology: Topology, service: Service, host: str) -> Json:
         "calls": {
             callee: _callee(topology, callee) | {"scopes": list(scopes)}
             for callee, scopes in service.calls.items()
-        },
+        }
+        | foreign_callees(topology, service.name),
+        **federation_of(topology, service.name),
     }
 
 

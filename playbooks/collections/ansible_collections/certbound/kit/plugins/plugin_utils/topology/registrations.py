@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .federated import foreign_clients
 from .model import Calls, Client, Gateway, Service, Topology, seconds
 
 if TYPE_CHECKING:
@@ -27,13 +28,14 @@ def token_clients(topology: Topology) -> Json:
         | _of_audience(topology, own)
         for name, own in topology.workloads.items()
     }
-    return workloads | {
+    ours = workloads | {
         name: _client(topology, client.calls, client.lifetime)
         | _authentication(topology, client)
         | {"binding": client.binding, "format": client.format}
         | _exchanges(topology, client)
         for name, client in topology.clients.items()
     }
+    return ours | foreign_clients(topology, seconds(topology.lifetimes.token))
 
 
 def _authentication(topology: Topology, client: Client) -> Json:
