@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pki.backup_command import backup, restore
+from pki.ceremony_command import ceremony
 from pki.command import (
     InputError,
     answers_in_json,
@@ -23,13 +24,14 @@ from pki.command import (
     passphrase_option,
     run_id_option,
     standard_input,
+    token_options,
+    token_places,
 )
 from pki.ledger_command import ledger
 from pki.revocation_command import crl, revoke
 
 if TYPE_CHECKING:
     from pki.decision import Request
-    from pki.pkcs11.reference import Place
 
 # \b keeps click from filling the lines that follow into a paragraph.
 _MAIN_EXAMPLES = """\b
@@ -84,17 +86,7 @@ def main() -> None:
 @run_id_option
 @passphrase_option("root")
 @passphrase_option("issuing")
-@click.option(
-    "--pkcs11-module",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="The library of the tokens that keys are to be made in.",
-)
-@click.option(
-    "--root-token", metavar="LABEL", help="Make the root key in this token of it."
-)
-@click.option(
-    "--issuing-token", metavar="LABEL", help="Make the issuing key in this token of it."
-)
+@token_options("root", "issuing")
 @click.option(
     "--ledger",
     metavar="URL",
@@ -144,7 +136,7 @@ def init(  # noqa: PLR0913 - each is an option
         passphrases=founding.Passphrases(
             root=passphrase.reader("root", root_passphrase_fd),
             issuing=passphrase.reader("issuing", issuing_passphrase_fd),
-            places=_places(pkcs11_module, root=root_token, issuing=issuing_token),
+            places=token_places(pkcs11_module, root=root_token, issuing=issuing_token),
         ),
         run_id=run_id,
     )
@@ -213,15 +205,6 @@ def bundle(directory: Path, *, form: str) -> dict[str, object] | str:
     return report.pem(root) if form == "pem" else report.bundle(root)
 
 
-def _places(module: Path | None, **labels: str | None) -> "dict[str, Place]":
-    from pki.pkcs11.reference import Place
-
-    named = {purpose: label for purpose, label in labels.items() if label is not None}
-    if bool(named) != (module is not None):
-        raise click.UsageError("a token needs its module, and a module a token")
-    return {p: Place(module.resolve(), n) for p, n in named.items() if module}
-
-
 def _requests(document: bytes) -> "list[Request]":
     import msgspec
 
@@ -236,7 +219,7 @@ def _requests(document: bytes) -> "list[Request]":
         raise InputError(f"standard input: {error}") from error
 
 
-for _command in (ledger, revoke, crl, backup, restore):
+for _command in (ceremony, ledger, revoke, crl, backup, restore):
     main.add_command(_command)
 
 if __name__ == "__main__":

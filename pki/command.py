@@ -7,11 +7,14 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import click
 
 from pki.errors import PkiError
+
+if TYPE_CHECKING:
+    from pki.pkcs11.reference import Place
 
 _P = ParamSpec("_P")
 _RUN_ID = re.compile(r"[ -~]{1,100}")
@@ -45,15 +48,49 @@ run_id_option = click.option(
 )
 
 
-def passphrase_option(purpose: str) -> Callable[..., Any]:
+def passphrase_option(purpose: str, whose: str = "") -> Callable[..., Any]:
     """Return the option that says where the passphrase of a key comes from."""
+    owner = whose or f"{purpose} key's"
     return click.option(
         f"--{purpose}-passphrase-fd",
         type=click.IntRange(min=3),
         metavar="N",
-        help=f"File descriptor to read the {purpose} key's passphrase from; "
-        "without it, a hidden prompt on the terminal.",
+        help=f"File descriptor to read the {owner} passphrase "
+        "from; without it, a credential of systemd or a hidden prompt.",
     )
+
+
+def token_options(*purposes: str) -> Callable[..., Any]:
+    """Return the options that say in which PKCS#11 token a key is made."""
+
+    def add(verb: Any) -> Any:
+        for purpose in reversed(purposes):
+            verb = click.option(
+                f"--{purpose}-token",
+                metavar="LABEL",
+                help=f"Make the {purpose} key in this token of the module.",
+            )(verb)
+        return click.option(
+            "--pkcs11-module",
+            type=click.Path(path_type=Path, exists=True, dir_okay=False),
+            help="The library of the tokens that keys are to be made in.",
+        )(verb)
+
+    return add
+
+
+def token_places(module: Path | None, **labels: str | None) -> "dict[str, Place]":
+    """Return the token of each purpose that has one.
+
+    Raises:
+        UsageError: a module is named and no token, or a token and no module.
+    """
+    from pki.pkcs11.reference import Place  # noqa: PLC0415 - loads cryptography
+
+    named = {purpose: label for purpose, label in labels.items() if label is not None}
+    if bool(named) != (module is not None):
+        raise click.UsageError("a token needs its module, and a module a token")
+    return {p: Place(module.resolve(), n) for p, n in named.items() if module}
 
 
 class InputError(PkiError):

@@ -24,12 +24,15 @@ class PassphraseError(PkiError):
     code = "no_passphrase"
 
 
-def reader(purpose: str, descriptor: int | None) -> Callable[[], bytes]:
+def reader(
+    purpose: str, descriptor: int | None, *, whose: str = "", twice: bool = False
+) -> Callable[[], bytes]:
     """Return what reads the passphrase of the `purpose` key when it is first called.
 
     Without a descriptor it is the credential `<purpose>-passphrase` that systemd has
     handed to this unit, and without one a hidden prompt. Several keys may be sealed
-    with it, and a pipe is read once.
+    with it, and a pipe is read once. The prompt says `whose` it is, and asks `twice`
+    for one that seals a new key.
     """
 
     @cache
@@ -39,7 +42,11 @@ def reader(purpose: str, descriptor: int | None) -> Callable[[], bytes]:
         handed = _credentials()
         if handed and (credential := handed / f"{purpose}-passphrase").exists():
             return from_file(purpose, credential)
-        return _from_terminal(purpose)
+        prompt = f"Passphrase of {whose or f'the {purpose} key'}: "
+        text = _from_terminal(purpose, prompt)
+        if twice and text != _from_terminal(purpose, f"Again: {prompt}"):
+            raise PassphraseError(f"the {purpose} passphrase was typed in two ways")
+        return text
 
     return read
 
@@ -90,7 +97,7 @@ def _passphrase(purpose: str, file: BinaryIO) -> bytes:
     return text
 
 
-def _from_terminal(purpose: str) -> bytes:
+def _from_terminal(purpose: str, prompt: str) -> bytes:
     # getpass falls back to standard input, which holds the command's document.
     try:
         _TERMINAL.open("rb").close()
@@ -99,7 +106,7 @@ def _from_terminal(purpose: str) -> bytes:
             f"no terminal to ask for the {purpose} passphrase: "
             f"pass it with --{purpose}-passphrase-fd"
         ) from error
-    text = getpass.getpass(f"Passphrase of the {purpose} key: ")
+    text = getpass.getpass(prompt)
     if not text:
         raise PassphraseError(f"the {purpose} passphrase is empty")
     return text.encode()
