@@ -32,6 +32,7 @@ from pki.revocation_command import crl, revoke
 
 if TYPE_CHECKING:
     from pki.decision import Request
+    from pki.layout import Layout
 
 # \b keeps click from filling the lines that follow into a paragraph.
 _MAIN_EXAMPLES = """\b
@@ -127,7 +128,7 @@ def init(  # noqa: PLR0913 - each is an option
     layout, policy = Layout(directory), read_policy(standard_input())
     if check:
         state = inspection.inspect(layout, policy)
-        return report.founding(state, state)
+        return report.founding(state, state) | _witnessed(layout)
     if ledger is not None:
         founding.place_ledger(layout, place.Place(ledger, ledger_password_file))
     before, after = founding.found(
@@ -140,7 +141,7 @@ def init(  # noqa: PLR0913 - each is an option
         ),
         run_id=run_id,
     )
-    return report.founding(before, after)
+    return report.founding(before, after) | _witnessed(layout)
 
 
 @main.command(epilog=_ISSUE_EXAMPLES)
@@ -174,7 +175,7 @@ def issue(
         reader = passphrase.reader("issuing", issuing_passphrase_fd)
         keyring = Keyring(layout, issuing=reader)
         batch = authority.issue(layout, requests, keyring=keyring, run_id=run_id)
-    return report.batch(batch)
+    return report.batch(batch) | _witnessed(layout)
 
 
 @main.command()
@@ -203,6 +204,12 @@ def bundle(directory: Path, *, form: str) -> dict[str, object] | str:
         roots = (root,)
         return write_spiffe(bundle_series.published(layout, roots, now=clock.utc_now()))
     return report.pem(root) if form == "pem" else report.bundle(root)
+
+
+def _witnessed(layout: "Layout") -> dict[str, object]:
+    from pki import report, witness
+
+    return report.left_to_hosts(witness.newest_at(layout.ledger))
 
 
 def _requests(document: bytes) -> "list[Request]":

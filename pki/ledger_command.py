@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pki.command import answers_in_json, directory_option
+from pki.command import answers_in_json, directory_option, standard_input
 
 
 @click.group()
@@ -22,8 +22,16 @@ def ledger() -> None:
     metavar="FILE",
     help="A head that was kept elsewhere, as `ledger head` printed it; repeatable.",
 )
+@click.option(
+    "--witnesses",
+    "many",
+    is_flag=True,
+    help='Read heads from standard input: {"witnesses": {host: head}}.',
+)
 @answers_in_json
-def verify(directory: Path, witnesses: tuple[Path, ...]) -> dict[str, object]:
+def verify(
+    directory: Path, *, witnesses: tuple[Path, ...], many: bool
+) -> dict[str, object]:
     """Recompute the hash chain; exit code 1 and the place if it is broken.
 
     A history rewritten as a whole, cut short or taken from an old backup is found by
@@ -31,13 +39,15 @@ def verify(directory: Path, witnesses: tuple[Path, ...]) -> dict[str, object]:
     """
     from pki import report, witness
     from pki.layout import Layout
-    from pki.ledger import open_ledger
+    from pki.ledger import read_ledger
 
-    with open_ledger(Layout(directory).ledger) as opened:
+    heads = {str(path): witness.read_head(path.read_bytes()) for path in witnesses}
+    if many:
+        heads |= witness.read_heads(standard_input())
+    with read_ledger(Layout(directory).ledger) as opened:
         verified = opened.verify()
-        for path in witnesses:
-            witness.check_head(opened, witness.read_head(path.read_bytes()))
-    return report.verified(verified, witnesses=len(witnesses))
+        witness.check_heads(opened, heads)
+    return report.verified(verified, witnesses=len(heads))
 
 
 @ledger.command()
@@ -50,9 +60,9 @@ def head(directory: Path) -> dict[str, object]:
     """
     from pki import report, witness
     from pki.layout import Layout
-    from pki.ledger import open_ledger
+    from pki.ledger import read_ledger
 
-    with open_ledger(Layout(directory).ledger) as opened:
+    with read_ledger(Layout(directory).ledger) as opened:
         return report.head(witness.newest_head(opened))
 
 
@@ -64,9 +74,9 @@ def list_entries(directory: Path, identity: str | None) -> dict[str, object]:
     """Show the entries, oldest first, without checking the chain."""
     from pki import report
     from pki.layout import Layout
-    from pki.ledger import open_ledger
+    from pki.ledger import read_ledger
 
-    with open_ledger(Layout(directory).ledger) as opened:
+    with read_ledger(Layout(directory).ledger) as opened:
         entries = [
             report.entry(line)
             for line in opened.entries()

@@ -63,6 +63,11 @@ def head(newest: "Head") -> dict[str, object]:
     return asdict(newest)
 
 
+def left_to_hosts(newest: "Head | None") -> dict[str, object]:
+    """Return what `init` and `issue` say besides: the head that every host keeps."""
+    return {"ledger_head": None if newest is None else head(newest)}
+
+
 def withdrawn(done: "Withdrawn") -> dict[str, object]:
     """Return what `revoke` says: what is revoked now, what was before, the lists."""
     return {

@@ -11,8 +11,9 @@ backup. What came after the last witness, nobody vouches for.
 
 import binascii
 from base64 import b64decode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
+from pathlib import Path
 
 import msgspec
 from cryptography import x509
@@ -20,9 +21,10 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from pki import database
 from pki.entry import Event
 from pki.errors import PkiError
-from pki.ledger import Ledger
+from pki.ledger import Ledger, read_ledger
 from pki.pointers import authority_of
 from pki.published import Head, head_text
 
@@ -150,6 +152,31 @@ def check_head(ledger: Ledger, unverified: Head) -> None:
             f"entry {unverified.sequence} is another one than at {unverified.time}: "
             "the history was rewritten"
         )
+
+
+def check_heads(ledger: Ledger, heads: Mapping[str, Head]) -> None:
+    """Check the heads of many hosts, all of them.
+
+    Raises:
+        WitnessError: of the class of the first that does not fit; the message names
+            every host whose head does not.
+    """
+    found: list[WitnessError] = []
+    for host, head in sorted(heads.items()):
+        try:
+            check_head(ledger, head)
+        except WitnessError as error:
+            found.append(type(error)(f"{host}: {error}"))
+    if found:
+        raise type(found[0])("; ".join(map(str, found)))
+
+
+def newest_at(path: Path) -> Head | None:
+    """Return the head that was signed last in the ledger at `path`, if there is one."""
+    if database.is_missing(path):
+        return None
+    with read_ledger(path) as ledger:
+        return ledger.published.head()
 
 
 def authority_keys(
