@@ -22,6 +22,9 @@ _FIELDS = "certbound_fields"
 # (RFC 7515, section 3.1); five make an encrypted one.
 # Ours that are opaque begin with `cbo_`.
 _TOKEN = re.compile(r"eyJ[\w-]*(\.[\w-]*){2,4}|cbo_[\w-]+")
+# What begins a token or a key: a line without them needs no closer look.
+_SIGNS = ("eyJ", "cbo_", "-----BEGIN ")
+_PLAIN = (str, int, bool, float, type(None))
 # Characters of one value: longer is what a caller sends to fill the disk.
 _LONGEST = 8192
 _PRIVATE_KEY = re.compile(
@@ -48,11 +51,18 @@ class JsonFormatter(logging.Formatter):
             line |= {"event": record.getMessage(), **fields}
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
+        text = json.dumps(
+            {k: v if type(v) in _PLAIN else str(v) for k, v in line.items()}
+        )
+        if len(text) <= _LONGEST and not any(sign in text for sign in _SIGNS):
+            return text
         return json.dumps({key: _clean(value) for key, value in line.items()})
 
 
 def configure(stream: TextIO | None = None) -> None:
     """Send everything this process logs to `stream` (standard error), as JSON."""
+    # Of the thread and the process nothing is told, so nobody needs to find them out.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter())
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
@@ -63,7 +73,12 @@ def configure(stream: TextIO | None = None) -> None:
 
 def event(name: str, /, *, level: int = logging.INFO, **fields: object) -> None:
     """Log that `name` happened; `fields` are the values a reader will search for."""
-    _LOGGER.log(level, "%s", name, extra={_FIELDS: fields})
+    if not _LOGGER.isEnabledFor(level):
+        return
+    # Made here: `Logger.log` would look through the stack for a caller nobody asks for.
+    record = logging.LogRecord(_LOGGER.name, level, "", 0, name, None, None)
+    setattr(record, _FIELDS, fields)
+    _LOGGER.handle(record)
 
 
 def shows(level: int) -> bool:

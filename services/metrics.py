@@ -25,6 +25,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -64,6 +65,10 @@ _issued = Counter(
     ["grant", "binding"],
     registry=_registry,
 )
+# Looked up once for each set of labels, all of which are words of ours.
+_requests_of = cache(_requests.labels)
+_seconds_of = cache(_request_seconds.labels)
+_issued_of = cache(_issued.labels)
 _decisions = Counter(
     "certbound_guard_decisions",
     "Requests let in or refused by a guard or a gateway, by the refusal's class.",
@@ -149,15 +154,15 @@ def request(endpoint: str) -> Iterator[Outcome]:
     """Count and time one request to the token service."""
     outcome = Outcome()
     try:
-        with _request_seconds.labels(endpoint).time():
+        with _seconds_of(endpoint).time():
             yield outcome
     finally:
-        _requests.labels(endpoint, outcome.outcome, outcome.code).inc()
+        _requests_of(endpoint, outcome.outcome, outcome.code).inc()
 
 
 def issued(*, grant: str, binding: str) -> None:
     """Count an access token."""
-    _issued.labels(grant, binding).inc()
+    _issued_of(grant, binding).inc()
 
 
 def guarding() -> AbstractContextManager[object]:

@@ -139,6 +139,7 @@ MAY_IMPORT = {
     },
     "subprocess": {"services.key_exchange"},
     "time": {
+        "pki.clock",
         "services.drill.stage",
         "services.probe",
         "services.buckets",

@@ -63,6 +63,16 @@ class KeyFiles:
         finally:
             os.close(directory)
 
+    def stamp(self) -> int | None:
+        """Return what changes when a file comes, goes or is renamed; None if unknown.
+
+        In nanoseconds since 1970, but of a clock that may stand for some milliseconds.
+        """
+        try:
+            return self._state.stat().st_mtime_ns
+        except OSError:
+            return None
+
     def names(self) -> frozenset[str]:
         """Return the names of the files, which tell all but what is in them."""
         return frozenset(path.name for path in self._state.glob(_PATTERN))

@@ -18,6 +18,8 @@ from services.token.signing_keys import PublishedKey, SigningKey, SigningKeyErro
 
 _RETRY = timedelta(minutes=1)
 
+_SETTLED = 2.0  # seconds after which no change hides behind the clock of the disk
+
 
 class OwnKeys:
     """The keys in one state directory, on a schedule that may change."""
@@ -39,6 +41,7 @@ class OwnKeys:
         self._clock = clock
         self._keys: list[KeyFile]
         self._names: frozenset[str]
+        self._stamp: int | None = None
         self._looked_at: datetime
         self._again: datetime
         self._planned: Schedule
@@ -56,7 +59,7 @@ class OwnKeys:
 
     def _follow(self) -> datetime:
         now, schedule = self._clock(), self._schedule()
-        names = self._files.names() or self._names  # none: the disk has gone away
+        names = self._present_names(now)
         # A clock that went back proves nothing of what is due.
         if (
             self._looked_at <= now < self._again
@@ -71,6 +74,15 @@ class OwnKeys:
             self._looked_at, self._again = now, now + _RETRY
             self._planned, self._names = schedule, names
         return now
+
+    def _present_names(self, now: datetime) -> frozenset[str]:
+        """Return the names of the files; of a directory at rest, those known before."""
+        stamp = self._files.stamp()
+        at_rest = stamp is not None and abs(now.timestamp() - stamp / 1e9) > _SETTLED
+        if at_rest and stamp == self._stamp:
+            return self._names
+        self._stamp = stamp
+        return self._files.names() or self._names  # none: the disk has gone away
 
     def _look(self, now: datetime, schedule: Schedule) -> None:
         """Do all that is due, one step after the other."""
