@@ -21,7 +21,7 @@ from ansible_collections.certbound.kit.plugins.module_utils.supervisor import (
 )
 
 PROJECT = Path(__file__).parents[2]
-SAMPLE_PORTS = (8440, 8441, 8442, 8443, 8444)
+SAMPLE_PORTS = (8440, 8441, 8442, 8443, 8444, 8450, 8451)
 INVENTORY = {
     "../topology.yml": "topology.yml",
     "../../certs": "certs",
@@ -63,7 +63,7 @@ class Rolling:
     """A directory to roll out into, and a topology of its own."""
 
     base: Path
-    ports: list[int] = field(default_factory=lambda: free_ports(6))
+    ports: list[int] = field(default_factory=lambda: free_ports(8))
 
     def __post_init__(self) -> None:
         """Write the sample topology, on other ports, and an inventory of it."""
@@ -98,7 +98,7 @@ class Rolling:
     def add_fourth(self) -> None:
         """Add a service that nobody calls yet."""
         text = self.topology.read_text()
-        fourth = FOURTH.format(port=self.ports[5])
+        fourth = FOURTH.format(port=self.ports[-1])
         self.topology.write_text(text.replace("\n# A gateway takes", "\n" + fourth, 1))
 
     def play(self, playbook: str, *arguments: str) -> Run:

@@ -104,6 +104,7 @@ def test_ca_takes_the_policy(topology: Topology) -> None:
         "storefront@localhost",
         "orders@localhost",
         "stock@localhost",
+        "enrolment@localhost",
         "edge@localhost",
     }
     document = ca_policy(topology)
@@ -518,7 +519,7 @@ def test_each_host_gets_its_own(spread: Topology) -> None:
         "10.0.0.2",
         "10.0.0.2",
     ]
-    assert len(policy_of(spread).identities) == 7
+    assert len(policy_of(spread).identities) == 8
     # A host's own name outside the domain must be permitted by name.
     assert ca_policy(spread)["permitted_dns"] == [
         "shop.internal",

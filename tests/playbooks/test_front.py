@@ -40,11 +40,11 @@ def topology_of(text: str, directory: Path) -> Any:
     return load(path)
 
 
-def with_front(sample: str, port: int = 8450) -> str:
-    """Return the sample with a front of the CA."""
-    before = "ca:\n  host: localhost\n"
+def with_front(sample: str, port: Any = 8450) -> str:
+    """Return the sample with this port of the CA's front, and no publication."""
+    before = "  port: 8450\n  publication: { port: 8451, bound: 5s }\n"
     assert before in sample
-    return sample.replace(before, f"{before}  port: {port}\n")
+    return sample.replace(before, f"  port: {port}\n" if port else "")
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def _read(process: dict[str, Any], directory: Path) -> ProcessConfig:
 
 def test_without_a_port_all_is_as_before(sample: str, tmp_path: Path) -> None:
     """Nobody has a member for it, and nothing runs for it."""
-    topology = topology_of(sample, tmp_path)
+    topology = topology_of(with_front(sample, None), tmp_path)
     found = processes(topology, "localhost", PLACES)
     assert "enrolment" not in {one["name"] for one in found}
     assert not any("renewal" in one["document"] for one in found)

@@ -23,7 +23,7 @@ from tests.playbooks.rolling import Rolling, Run
 
 pytestmark = pytest.mark.rollout
 
-SERVICES = {"token-service", "storefront", "orders", "stock", "edge"}
+SERVICES = {"token-service", "enrolment", "storefront", "orders", "stock", "edge"}
 IDENTITIES = {f"{name}@localhost" for name in SERVICES}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.playbooks.rolling import Rolling, free_ports
+from tests.playbooks.rolling import Rolling
 from tests.services.mesh import until
 
 pytestmark = pytest.mark.rollout
@@ -25,7 +25,6 @@ def rolling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rolling]:
     rolling = Rolling(tmp_path_factory.mktemp("front"))
     text = rolling.topology.read_text()
     for before, after in (
-        ("ca:\n  host: localhost\n", f"ca: {{host: localhost, port: {_port()}}}\n"),
         ("certificate: 24h", "certificate: 601s"),
         ("renew_before: 8h", "renew_before: 1m"),
     ):
@@ -35,11 +34,6 @@ def rolling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rolling]:
     yield rolling
     rolling.play("down")
     rolling.ours.stop(10)
-
-
-def _port() -> int:
-    (port,) = free_ports(1)
-    return port
 
 
 def _told(rolling: Rolling) -> list[dict[str, Any]]:

@@ -165,7 +165,8 @@ class InventoryModule(BaseInventoryPlugin):
         self.inventory.add_group("certbound")
         self.inventory.set_variable("certbound", "certbound_topology", str(file))
         self._add_common(topology, places, controller)
-        for host in topology.hosts:
+        # The CA's first: without its front nobody else could know who is revoked.
+        for host in sorted(topology.hosts, key=topology.ca_host.__ne__):
             self._add_host(topology, host, places)
 
     def _place(self, base: Path, option: str) -> Path:
