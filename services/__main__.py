@@ -49,7 +49,13 @@ def run(config: Path) -> None:
 @main.command("signing-keys")
 @click.argument("verb", type=click.Choice(["show", "publish", "begin", "withdraw"]))
 @click.argument("config", type=_FILE)
-def signing_keys(verb: str, config: Path) -> None:
+@click.option(
+    "--older-than",
+    default=0,
+    metavar="SECONDS",
+    help="Leave a key alone that has signed for less (publish).",
+)
+def signing_keys(verb: str, config: Path, older_than: int) -> None:
     """Replace the keys of a token service before they are due; print JSON.
 
     Works on the files of the process that CONFIG describes, as its user, while it runs.
@@ -58,12 +64,15 @@ def signing_keys(verb: str, config: Path) -> None:
     tokens are refused. `withdraw` forgets it instead.
     """
     import json
+    from datetime import timedelta
 
     from pki.clock import utc_now
     from services.token.on_demand import on_demand
 
+    young = timedelta(seconds=older_than)
     with _refusals():
-        click.echo(json.dumps(on_demand(config, verb, utc_now()), indent=2))
+        answer = on_demand(config, verb, utc_now(), older_than=young)
+    click.echo(json.dumps(answer, indent=2))
 
 
 @main.command()
@@ -92,6 +101,36 @@ def probe(deployment: Path, project: Path, wait: float, only: str) -> None:
         )
     click.echo(msgspec.json.encode(found))
     sys.exit(not found.ok)
+
+
+@main.command()
+@_DEPLOYMENT
+@_PROJECT
+@click.option(
+    "--only",
+    required=True,
+    metavar="SERVICE@HOST",
+    help="Whose certificate is to be refused: SERVICE@HOST, @HOST.",
+)
+@click.option("--patience", default=60.0, help="Seconds until all must have refused.")
+@click.option("--ready", type=_FILE, help="Made once everybody has been called.")
+def refusals(
+    deployment: Path, project: Path, *, only: str, patience: float, ready: Path | None
+) -> None:
+    """Call everybody until each refuses the certificate as revoked; print JSON.
+
+    Exits with 1 if one has not.
+    """
+    import msgspec
+
+    from services.deployment import read_deployment
+    from services.refusals import watch
+
+    with _refusals():
+        described = read_deployment(deployment, project)
+        found = watch(described, only, patience=patience, ready=ready)
+    click.echo(msgspec.json.encode(found))
+    sys.exit(not all(one.ok for one in found))
 
 
 @main.command()

@@ -34,8 +34,16 @@ class NothingWaitsError(SigningKeyError):
     """There is no key that is published and does not sign yet."""
 
 
-def on_demand(path: Path, verb: str, now: datetime) -> dict[str, object]:
+def on_demand(
+    path: Path, verb: str, now: datetime, *, older_than: timedelta = timedelta(0)
+) -> dict[str, object]:
     """Do what `verb` names for the token service whose document lies at `path`.
+
+    Args:
+        path: of the document.
+        verb: one of `VERBS`.
+        now: the present moment.
+        older_than: a key that has signed for less is not followed (`publish`).
 
     Raises:
         ConfigError: the document is not a token service's.
@@ -44,7 +52,10 @@ def on_demand(path: Path, verb: str, now: datetime) -> dict[str, object]:
     config = read_config(path)
     if not isinstance(config, TokenServiceConfig):
         raise ConfigError(f"{path}: kind is not 'token-service'")
-    done: dict[str, object] = getattr(OnDemand(config, now), verb)()
+    asked = OnDemand(config, now)
+    if verb == "publish":
+        return asked.publish(older_than)
+    done: dict[str, object] = getattr(asked, verb)()
     return done
 
 
@@ -65,8 +76,8 @@ class OnDemand:
         with files.alone():
             return self._answer(files.read(), changed=False)
 
-    def publish(self) -> dict[str, object]:
-        """Have a key that waits for its turn, unless there is one.
+    def publish(self, older_than: timedelta = timedelta(0)) -> dict[str, object]:
+        """Have a key that waits for its turn, unless the present one is so young.
 
         Raises:
             SigningKeyError: it cannot be made, or the replica has never run.
@@ -74,7 +85,9 @@ class OnDemand:
         files = self._files
         with files.alone():
             keys = files.read()
-            if keys[self._present(keys) + 1 :]:
+            present = self._present(keys)
+            young = self.now - keys[present].begins < older_than
+            if young or keys[present + 1 :]:
                 return self._answer(keys, changed=False)
             lead = timedelta(seconds=self.config.key_lead)
             files.make(self.now.replace(microsecond=0) + lead + _SECOND)

@@ -85,6 +85,16 @@ def test_one_key_waits_however_often_it_is_asked_for(replica: Replica) -> None:
     assert first["waiting"] == again["waiting"] == replica.ask("show")["waiting"]
 
 
+@pytest.mark.parametrize(("seconds", "changed"), [(60, True), (61, False)])
+def test_a_young_key_is_left_alone_if_that_is_asked_for(
+    replica: Replica, tmp_path: Path, seconds: int, *, changed: bool
+) -> None:
+    """So that the same command given twice replaces keys once."""
+    path, young = next(tmp_path.rglob("config.json")), timedelta(seconds=seconds)
+    now = replica.clock.moment
+    assert on_demand(path, "publish", now, older_than=young)["changed"] is changed
+
+
 def test_a_key_begins_when_it_is_told_to(replica: Replica) -> None:
     """The one before loses its private half at once, its public half later."""
     first, made = replica.signing(), replica.ask("publish")["waiting"]

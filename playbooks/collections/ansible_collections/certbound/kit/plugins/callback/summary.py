@@ -30,6 +30,7 @@ from ansible.plugins.callback import CallbackBase
 REPORT = "certbound_report"
 _SLOWEST = 3  # tasks that are named
 _WORTH_NAMING = 1.0  # seconds
+_IDLE = ("validate_argument_spec", ".meta")  # actions that do nothing to a host
 _LONGEST = 20  # entries of one kind: one screen
 
 
@@ -105,7 +106,7 @@ class CallbackModule(CallbackBase):
         self._end_step()
         name = task.get_name().rpartition(" : ")[2]  # without its role
         self._seen.steps.append(Step(name, time.monotonic()))
-        if self._seen.phases and "validate_argument_spec" not in task.action:
+        if self._seen.phases and not task.action.endswith(_IDLE):
             self._seen.phases[-1].tasks += 1
 
     def v2_runner_on_ok(self, result: Any) -> None:

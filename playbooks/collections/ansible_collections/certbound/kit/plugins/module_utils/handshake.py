@@ -6,6 +6,7 @@ is being rolled out. Whoever calls has become the owner of the identity first.
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import socket
@@ -16,7 +17,7 @@ from typing import Any
 _TIMEOUT = 5.0  # seconds
 _POLL = 0.1
 _STATUS = re.compile(rb"HTTP/1\.[01] ([0-9]{3})")
-_REQUEST = b"GET / HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n"
+_GET = b"GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n"
 
 
 class NotServedError(Exception):
@@ -54,6 +55,40 @@ def wait_served(process: dict[str, Any], name: str, seconds: float) -> str:
     return wanted
 
 
+def presented(place: dict[str, Any], name: str, identity: str) -> str:
+    """Return the serial that a port presents to the owner of `identity`.
+
+    `place` has its `address` and `port`; what answers there is not asked for anything,
+    so that it need not be a process of ours.
+
+    Raises:
+        OSError: nobody listens, or not somebody of `name` whom `identity` trusts.
+    """
+    with _connect(_context(identity), place, name) as tls:
+        serial = (tls.getpeercert() or {}).get("serialNumber", "")
+    return f"{int(str(serial), 16):x}"
+
+
+def fetch(process: dict[str, Any], name: str, path: str) -> str:
+    """Return what a process answers to its own identity's GET of `path`.
+
+    Raises:
+        NotServedError: it answers something else than 200.
+        OSError: it does not answer.
+    """
+    with _connect(_context(process["document"]["identity"]), process, name) as tls:
+        tls.sendall(_GET % (path.encode(), name.encode()))
+        answer = http.client.HTTPResponse(tls)
+        try:
+            answer.begin()
+            text = answer.read().decode("utf-8", "replace")
+        except http.client.HTTPException as error:
+            raise NotServedError(f"{where(process)}: {error!r}") from None
+    if answer.status != http.client.OK:
+        raise NotServedError(f"{where(process)} answered {answer.status} at {path}")
+    return text
+
+
 def where(process: dict[str, Any]) -> str:
     """Return a process and its port, for messages."""
     return "{name} at {address} port {port}".format(**process)
@@ -61,11 +96,7 @@ def where(process: dict[str, Any]) -> str:
 
 def _answered(process: dict[str, Any], name: str, identity: str) -> str:
     """Return the serial served to the identity's owner, whose call was answered."""
-    context = ssl.create_default_context(cafile=os.path.join(identity, "bundle.pem"))
-    context.load_cert_chain(
-        os.path.join(identity, "certificate.pem"), os.path.join(identity, "key.pem")
-    )
-    with _connect(context, process, name) as tls:
+    with _connect(_context(identity), process, name) as tls:
         serial = (tls.getpeercert() or {}).get("serialNumber", "")
         # In TLS 1.3 the server's verdict on our certificate comes after the handshake.
         if not _STATUS.match(_ask(tls, name)):
@@ -95,6 +126,15 @@ def _check_stranger_is_refused(
     )
 
 
+def _context(identity: str) -> ssl.SSLContext:
+    """Return what presents an identity, and trusts its bundle alone."""
+    context = ssl.create_default_context(cafile=os.path.join(identity, "bundle.pem"))
+    context.load_cert_chain(
+        os.path.join(identity, "certificate.pem"), os.path.join(identity, "key.pem")
+    )
+    return context
+
+
 def _connect(
     context: ssl.SSLContext, process: dict[str, Any], name: str
 ) -> ssl.SSLSocket:
@@ -108,5 +148,5 @@ def _connect(
 
 
 def _ask(tls: ssl.SSLSocket, name: str) -> bytes:
-    tls.sendall(_REQUEST % name.encode())
+    tls.sendall(_GET % (b"/", name.encode()))
     return tls.recv(1024)
