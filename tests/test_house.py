@@ -81,7 +81,7 @@ FLOORS = [
         "services.gateway",
         "services.key_exchange",
     },
-    {"services.probe", "services.drill"},
+    {"services.probe", "services.refusals", "services.drill"},
     {"services.report", "services.process"},
     {"services.__main__"},
 ]
@@ -142,6 +142,7 @@ MAY_IMPORT = {
         "pki.clock",
         "services.drill.stage",
         "services.probe",
+        "services.refusals",
         "services.buckets",
         "services.renewal.attempt",
         "services.watched",
