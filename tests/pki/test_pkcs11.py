@@ -61,11 +61,8 @@ def hsm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SoftHsm]:
     """Return SoftHSM with one token, which this process and its children see."""
     made = SoftHsm.at(tmp_path_factory.mktemp("softhsm"))
     made.make_token("ca")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SOFTHSM2_CONF", str(made.configuration))
+    with made.used():
         yield made
-        session._sessions.clear()
-        pkcs11.unload(str(MODULE))
 
 
 @pytest.fixture(scope="module")

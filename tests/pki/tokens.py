@@ -1,11 +1,15 @@
 """SoftHSM, as a token of the tests: Debian's, in a directory of its own."""
 
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pkcs11
 import pytest
 
+from pki.pkcs11 import session
 from pki.pkcs11.reference import Place
 from tests import debian
 
@@ -38,11 +42,20 @@ class SoftHsm:
         )
         return hsm
 
-    def make_token(self, label: str) -> Place:
-        """Make a token whose user's PIN is `PIN`."""
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Let this process and its children see the tokens while the context lasts."""
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SOFTHSM2_CONF", str(self.configuration))
+            yield
+            session._sessions.clear()
+            pkcs11.unload(str(MODULE))
+
+    def make_token(self, label: str, pin: bytes = PIN) -> Place:
+        """Make a token, and its user's PIN."""
         command = ["softhsm2-util", "--init-token", "--free", "--label", label]
         subprocess.run(
-            [*command, "--pin", PIN.decode(), "--so-pin", _OFFICER],
+            [*command, "--pin", pin.decode(), "--so-pin", _OFFICER],
             check=True,
             capture_output=True,
             env={"SOFTHSM2_CONF": str(self.configuration)},

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.certbound.kit.plugins.inventory.topology import load
-from ansible_collections.certbound.kit.plugins.module_utils import units
+from ansible_collections.certbound.kit.plugins.module_utils import credentials, units
 from ansible_collections.certbound.kit.plugins.modules.units import forget_instance
 from ansible_collections.certbound.kit.plugins.plugin_utils.topology.document import (
     TopologyError,
@@ -168,3 +168,17 @@ def test_the_cas_user_outlives_its_front(
         forget_instance(str(tmp_path), name, texts)
         assert not home.exists()
     assert removed == ["certbound-stock"]
+
+
+def test_a_secret_goes_with_its_process(
+    found: dict[str, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What systemd kept for a front that is taken away is kept no more."""
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: None)
+    monkeypatch.setattr(credentials, "stored_at", lambda *_: str(tmp_path / "kept"))
+    (tmp_path / "kept").write_text("encrypted")
+    texts = units.units_of(found["enrolment"], "/opt/r")
+    forget_instance(str(tmp_path), "stock", texts)
+    assert (tmp_path / "kept").exists()
+    forget_instance(str(tmp_path), "enrolment", texts)
+    assert not (tmp_path / "kept").exists()
