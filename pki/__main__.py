@@ -28,6 +28,7 @@ from pki.command import (
     token_places,
 )
 from pki.ledger_command import ledger
+from pki.ml_dsa_command import ml_dsa
 from pki.revocation_command import crl, revoke
 
 if TYPE_CHECKING:
@@ -226,7 +227,7 @@ def _requests(document: bytes) -> "list[Request]":
         raise InputError(f"standard input: {error}") from error
 
 
-for _command in (ceremony, ledger, revoke, crl, backup, restore):
+for _command in (ceremony, ledger, ml_dsa, revoke, crl, backup, restore):
     main.add_command(_command)
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
@@ -122,7 +122,7 @@ def seal(
     passphrase: bytes,
     *,
     purpose: str,
-    public: ec.EllipticCurvePublicKey,
+    public: PublicKeyTypes,
     cost: Cost = RECOMMENDED,
 ) -> bytes:
     """Return the envelope that holds `plain`, which leads to the key of `public`.
@@ -219,7 +219,7 @@ def _stretch(passphrase: bytes, kdf: _Kdf) -> bytes:
     ).derive(passphrase)
 
 
-def _spki(key: ec.EllipticCurvePublicKey) -> bytes:
+def _spki(key: PublicKeyTypes) -> bytes:
     return key.public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )

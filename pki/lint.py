@@ -18,7 +18,7 @@ from functools import cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, mldsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
 from pki.identity import DnsName, IdentityError, names_of, trust_domain_uri
@@ -90,6 +90,7 @@ _KEY_USAGE = {
     "responder": _SIGNS,
 }
 _AUTHORITIES = {"root", "issuing"}
+_PARALLEL = "ml-dsa-"
 _PATH_LENGTH = {"root": None, "issuing": 0, "service": None, "responder": None}
 _USAGES = {
     "service": {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH},
@@ -104,7 +105,8 @@ def verify_draft(
 ) -> x509.Certificate:
     """Return what `builder` makes, signed with a throwaway key, if it may be signed.
 
-    `kind` is root, issuing, service or responder; `issuer` is None for a root.
+    `kind` is root, issuing, service or responder, or one of the first two after
+    `ml-dsa-`: then only its key is of another kind. `issuer` is None for a root.
 
     Raises:
         LintError: `check_certificate` refuses it.
@@ -123,7 +125,7 @@ def check_certificate(
     2. `issuer`: not empty, and the issuer's subject (4.1.2.4).
     3. `life`: begins before it ends, and not outside the issuer's (4.1.2.5); a
        responder's is a week (RFC 6960, 4.2.2.2.1).
-    4. `key`: P-256.
+    4. `key`: P-256, or ML-DSA where the kind says so.
     5. `no_revocation`: noRevAvail stands in a service's certificate alone, is not
        critical, NULL, and beside no word of where its revocation is told (RFC 9608).
        `extensions`: those of its kind, critical or not as said, nothing else (4.2).
@@ -143,9 +145,8 @@ def check_certificate(
     _check_serial(certificate)
     _check_issuer(certificate, issuer)
     _check_life(certificate, issuer, kind)
-    key = certificate.public_key()
-    if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1":
-        raise LintError("key", "not on P-256")
+    _check_key(certificate, kind)
+    kind = kind.removeprefix(_PARALLEL)
     _check_extensions(certificate, kind)
     _check_constraints(certificate, kind)
     _check_key_identifiers(certificate, issuer)
@@ -198,6 +199,17 @@ def _check_life(
         return
     if ends > issuer.not_valid_after_utc or begins < issuer.not_valid_before_utc:
         raise LintError("life", "reaches outside the issuer's own")
+
+
+def _check_key(certificate: x509.Certificate, kind: str) -> None:
+    key = certificate.public_key()
+    if kind.startswith(_PARALLEL):
+        if not isinstance(key, mldsa.MLDSA65PublicKey | mldsa.MLDSA87PublicKey):
+            raise LintError("key", "not of ML-DSA-65 or ML-DSA-87")
+    elif (
+        not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1"
+    ):
+        raise LintError("key", "not on P-256")
 
 
 def _check_extensions(certificate: x509.Certificate, kind: str) -> None:

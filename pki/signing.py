@@ -14,6 +14,9 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import (
+    CertificateIssuerPrivateKeyTypes,
+)
 
 from pki import clock, lint, lint_crl
 from pki.entry import Entry, Event
@@ -99,7 +102,7 @@ def check_clock(ledger: Ledger, now: datetime) -> None:
 def sign_and_record(
     ledger: Ledger,
     orders: Sequence[Order],
-    key: ec.EllipticCurvePrivateKey,
+    key: CertificateIssuerPrivateKeyTypes,
     *,
     also: Callable[[Sequence[x509.Certificate]], None] = lambda _: None,
 ) -> list[x509.Certificate]:
@@ -119,7 +122,8 @@ def sign_and_record(
     with ledger.transaction():
         for order in orders:
             ledger.append(order.planned)
-    signed = [order.builder.sign(key, hashes.SHA256()) for order in orders]
+    digest = hashes.SHA256() if isinstance(key, ec.EllipticCurvePrivateKey) else None
+    signed = [order.builder.sign(key, digest) for order in orders]  # ML-DSA has none
     with ledger.transaction():
         for order, certificate in zip(orders, signed, strict=True):
             if order.kind in _ENTITIES:
