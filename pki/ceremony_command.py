@@ -177,6 +177,7 @@ def take(directory: Path, *, run_id: str, root_sha256: str) -> dict[str, object]
 def _would(layout: "Layout", plan: "Plan", beside: Path) -> dict[str, object]:
     import msgspec
 
+    from pki import clock
     from pki.ceremony import hall
     from pki.ceremony.result import grouped
 
@@ -185,6 +186,8 @@ def _would(layout: "Layout", plan: "Plan", beside: Path) -> dict[str, object]:
     told = _told(hall.verify(layout, plan)) if held else {}
     return {
         "changed": not held,
+        # The machine has no network: people look whether its clock is right.
+        "now": clock.to_text(clock.utc_now()),
         "people": list(plan.people),
         "steps": [msgspec.to_builtins(step) for step in plan.steps],
         "read_aloud": {
@@ -195,6 +198,8 @@ def _would(layout: "Layout", plan: "Plan", beside: Path) -> dict[str, object]:
 
 
 def _told(result: "Result") -> dict[str, object]:
+    import msgspec
+
     from pki.ceremony.result import fingerprint, grouped
 
     issuing = {
@@ -203,13 +208,11 @@ def _told(result: "Result") -> dict[str, object]:
     }
     stated = result.transcript
     return {
-        "people": stated["people"],
-        "ended": stated["ended"],
-        "transcript": stated,
+        "transcript": msgspec.to_builtins(stated),
         "read_aloud": {
-            "plan": grouped(stated["plan_sha256"]),
+            "plan": grouped(stated.plan_sha256),
             "root": grouped(fingerprint(result.root)),
             **issuing,
-            "list": grouped(stated["outputs"]["crl"]),
+            "list": grouped(stated.outputs.crl),
         },
     }

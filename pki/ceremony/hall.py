@@ -106,7 +106,7 @@ def verify(layout: Layout, plan: Plan) -> Result:
         PlanChangedError: it is of another plan.
     """
     result = read_result(result_path(layout, plan).read_bytes())  # 1
-    if result.transcript["plan_sha256"] != plan.sha256:  # 2
+    if result.transcript.plan_sha256 != plan.sha256:  # 2
         raise PlanChangedError(
             f"a ceremony named {plan.name!r} was held by another plan"
         )

@@ -8,8 +8,9 @@ What this does not prove: that the people watched. They sign a printed copy for 
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from cryptography import x509
@@ -18,10 +19,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pki.errors import PkiError
+from pki.identity import trust_domain_uri
 
 _FORMAT = "certbound-ceremony-result"
-TRANSCRIPT = "certbound-ceremony-transcript"
-VERSION = 1
+_VERSION = 1
 _GROUP = 4  # characters that are read aloud at once
 
 
@@ -53,6 +54,30 @@ class _Document(msgspec.Struct, forbid_unknown_fields=True):
     crl: bytes
 
 
+class Outputs(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """The SHA-256 of what a ceremony made, in lower-case hex."""
+
+    root: str
+    certificates: list[str]
+    crl: str
+
+
+class Transcript(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True):
+    """What was done, by whom, when and where."""
+
+    format: Literal["certbound-ceremony-transcript"] = "certbound-ceremony-transcript"
+    version: Literal[1] = 1
+    plan: dict[str, Any]
+    plan_sha256: str
+    people: list[str]
+    machine: dict[str, str]
+    steps: list[dict[str, Any]]
+    entries: int  # of the offline machine's ledger, and the hash of the last
+    head: str
+    ended: str
+    outputs: Outputs
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """A result whose transcript was verified under the root that it brings."""
@@ -60,12 +85,11 @@ class Result:
     root: x509.Certificate
     certificates: tuple[x509.Certificate, ...]
     crl: bytes
-    transcript: dict[str, Any]
-    text: bytes  # of the transcript, as it was signed
+    transcript: Transcript
 
 
 def write_result(
-    transcript: bytes,
+    transcript: Transcript,
     key: ec.EllipticCurvePrivateKey,
     *,
     root: x509.Certificate,
@@ -73,11 +97,12 @@ def write_result(
     crl: bytes,
 ) -> bytes:
     """Return the document, with the transcript signed by the root's `key`."""
+    text = msgspec.json.format(msgspec.json.encode(transcript), indent=2) + b"\n"
     document = _Document(
         format=_FORMAT,
-        version=VERSION,
-        transcript=transcript.decode(),
-        signature=key.sign(transcript, ec.ECDSA(hashes.SHA256())),
+        version=_VERSION,
+        transcript=text.decode(),
+        signature=key.sign(text, ec.ECDSA(hashes.SHA256())),
         root=_pem(root),
         certificates=[_pem(one) for one in certificates],
         crl=crl,
@@ -106,8 +131,8 @@ def read_result(text: bytes) -> Result:
         ]
     except (msgspec.MsgspecError, ValueError) as error:
         raise ResultError(f"not the result of a ceremony: {error}") from error
-    if (document.format, document.version) != (_FORMAT, VERSION):
-        raise ResultError(f"result of version {document.version}: {VERSION} is known")
+    if (document.format, document.version) != (_FORMAT, _VERSION):
+        raise ResultError(f"result of version {document.version}: {_VERSION} is known")
     transcript = document.transcript.encode()
     key = root.public_key()
     try:
@@ -118,15 +143,35 @@ def read_result(text: bytes) -> Result:
         raise TamperedTranscriptError(
             "the root's key did not sign this transcript"
         ) from error
-    stated = msgspec.json.decode(transcript)
-    outputs = {
-        "root": fingerprint(root),
-        "certificates": [fingerprint(one) for one in certificates],
-        "crl": hashlib.sha256(document.crl).hexdigest(),
-    }
-    if stated.get("format") != TRANSCRIPT or stated.get("outputs") != outputs:  # 3
+    try:
+        stated = msgspec.json.decode(transcript, type=Transcript)
+    except msgspec.MsgspecError as error:
+        raise ResultError(f"not the transcript of a ceremony: {error}") from error
+    if stated.outputs != outputs_of(root, certificates, document.crl):  # 3
         raise ForeignOutputError("the transcript is about other bytes than these")
-    return Result(root, tuple(certificates), document.crl, stated, transcript)
+    return Result(root, tuple(certificates), document.crl, stated)
+
+
+def outputs_of(
+    root: x509.Certificate, certificates: Sequence[x509.Certificate], crl: bytes
+) -> Outputs:
+    """Return what a transcript says of these."""
+    return Outputs(
+        root=fingerprint(root),
+        certificates=[fingerprint(one) for one in certificates],
+        crl=hashlib.sha256(crl).hexdigest(),
+    )
+
+
+def is_root_of(root: x509.Certificate, trust_domain: str) -> bool:
+    """Return whether a root says of itself that it is one of this trust domain."""
+    try:
+        names = root.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return False
+    return trust_domain_uri(trust_domain) in names.value.get_values_for_type(
+        x509.UniformResourceIdentifier
+    )
 
 
 def fingerprint(certificate: x509.Certificate) -> str:

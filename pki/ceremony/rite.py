@@ -4,7 +4,6 @@
 then; certificates go the way of `signing` (lint, plan, signature, record).
 """
 
-import hashlib
 import platform
 from base64 import b64decode
 from collections.abc import Callable, Sequence
@@ -21,7 +20,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pki import clock, keys, profiles, shared_key
 from pki.ceremony import plan as scripts
 from pki.ceremony.request import CeremonyRequest
-from pki.ceremony.result import TRANSCRIPT, VERSION, fingerprint, write_result
+from pki.ceremony.result import (
+    Transcript,
+    fingerprint,
+    is_root_of,
+    outputs_of,
+    write_result,
+)
 from pki.crl_series import Series, publish_lists
 from pki.entry import Entry, Event
 from pki.envelope import Cost
@@ -100,25 +105,19 @@ class Rite:
         if stored is None:
             raise CeremonyError("the root has no list")
         entries, head = self.ledger.newest()
-        transcript = {
-            "format": TRANSCRIPT,
-            "version": VERSION,
-            "plan": msgspec.json.decode(self.plan.text),
-            "plan_sha256": self.plan.sha256,
-            "people": self.plan.people,
-            "machine": _machine(),
-            "steps": self.records,
-            "ledger": {"entries": entries, "head": head},
-            "ended": clock.to_text(self.now()),
-            "outputs": {
-                "root": fingerprint(root),
-                "certificates": [fingerprint(one) for one in self.certificates],
-                "crl": hashlib.sha256(stored.der).hexdigest(),
-            },
-        }
-        text = msgspec.json.format(msgspec.json.encode(transcript), indent=2) + b"\n"
+        transcript = Transcript(
+            plan=msgspec.json.decode(self.plan.text),
+            plan_sha256=self.plan.sha256,
+            people=list(self.plan.people),
+            machine=_machine(),
+            steps=self.records,
+            entries=entries,
+            head=head,
+            ended=clock.to_text(self.now()),
+            outputs=outputs_of(root, self.certificates, stored.der),
+        )
         return write_result(
-            text, key, root=root, certificates=self.certificates, crl=stored.der
+            transcript, key, root=root, certificates=self.certificates, crl=stored.der
         )
 
     def _make_root(self, step: scripts.MakeRoot) -> dict[str, Any]:
@@ -197,6 +196,8 @@ class Rite:
         root = recorded(self.ledger, "root")
         if root is None:
             raise RootMissingError("there is no root here, and the plan makes none")
+        if not is_root_of(root, self.plan.trust_domain):
+            raise CeremonyError(f"the root here is not one of {self.plan.trust_domain}")
         return root
 
     def _opened(self, *, make: bool = False) -> ec.EllipticCurvePrivateKey:
@@ -212,6 +213,8 @@ class Rite:
                     cost=self.cost,
                 )
                 write_atomically(path, sealed)
+            if not path.exists():
+                raise RootMissingError(f"{path}, the root's key, is gone: put it back")
             self._key = shared_key.unseal(
                 keys.read_sealed(path),
                 self.people.first(),

@@ -18,7 +18,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from pki import clock, keys, lint, lint_crl
 from pki.ceremony.asking import check_offline
-from pki.ceremony.result import Result, ResultError, fingerprint, grouped, read_result
+from pki.ceremony.result import (
+    Result,
+    ResultError,
+    fingerprint,
+    grouped,
+    is_root_of,
+    read_result,
+)
 from pki.database import create_ledger
 from pki.entry import Entry, Event, Reason
 from pki.identity import trust_domain_uri
@@ -110,10 +117,7 @@ def _check(result: Result, policy: Policy) -> RevocationList:
     lint.check_certificate(root, kind="root", issuer=None)
     for one in result.certificates:
         lint.check_certificate(one, kind="issuing", issuer=root)
-    names = root.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    if trust_domain_uri(policy.trust_domain) not in names.get_values_for_type(
-        x509.UniformResourceIdentifier
-    ):
+    if not is_root_of(root, policy.trust_domain):
         raise NotForUsError(f"the root is not one of {policy.trust_domain}")
     crl = x509.load_der_x509_crl(result.crl)
     lint_crl.check_crl(crl, kind="full", by="root", issuer=root)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import subprocess
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,6 +12,9 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from pki import clock, envelope, founding, shared_key
 from pki.authority import issue
@@ -32,6 +35,7 @@ from tests.pki.builders import (
     CHEAP,
     ISSUING_PASSPHRASE,
     Ca,
+    Forge,
     csr,
     number,
     policy,
@@ -179,20 +183,24 @@ def test_same_plan_again_verifies_and_changes_nothing(
     assert not two.take(held).changed
 
 
+@pytest.mark.parametrize(
+    ("at", "entries"), [("_sign", 0), ("_certify", 2), ("conclude", 4)]
+)
 def test_ceremony_that_was_cut_off_is_completed(
-    two: Two, monkeypatch: pytest.MonkeyPatch
+    two: Two, monkeypatch: pytest.MonkeyPatch, at: str, entries: int
 ) -> None:
     """What was certified before the machine stopped is not certified again."""
     steps = (MAKE_ROOT, two.ask())
     with monkeypatch.context() as patch:
-        patch.setattr(rite.Rite, "conclude", lambda _: 1 / 0)
+        patch.setattr(rite.Rite, at, lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             two.hold("first-root", *steps)
+    key = two.offline.sealed_key("root").read_bytes()
     with open_ledger(two.offline.ledger) as ledger:
-        before = ledger.newest()
+        assert len(list(ledger.entries())) == entries
     completed = two.hold("first-root", *steps)
+    assert two.offline.sealed_key("root").read_bytes() == key
     with open_ledger(two.offline.ledger) as ledger:
-        assert ledger.newest() == before
         assert ledger.verify().issued == 2
     assert two.take(completed).certificates == ("root", "issuing")
 
@@ -201,16 +209,16 @@ def test_transcript_tells_it_all(held: hall.Outcome) -> None:
     """Plan, people, machine, each step with time and digests: signed by the root."""
     told = held.result.transcript
     root, issuing = held.result.root, held.result.certificates[0]
-    assert told["people"] == ["Ada Lang", "Ben Stern"]
-    assert told["plan"]["name"] == "first-root"
-    assert set(told["machine"]) == {
+    assert told.people == ["Ada Lang", "Ben Stern"]
+    assert told.plan["name"] == "first-root"
+    assert set(told.machine) == {
         *("system", "python", "openssl", "cryptography", "certbound"),
     }
-    made, certified = told["steps"]
+    made, certified = told.steps
     assert made["root"] == result.fingerprint(root)
     assert certified["certificate"] == result.fingerprint(issuing)
-    assert certified["sha256"] == told["plan"]["steps"][1]["sha256"]
-    assert all(clock.from_text(step["time"]) for step in told["steps"])
+    assert certified["sha256"] == told.plan["steps"][1]["sha256"]
+    assert all(clock.from_text(step["time"]) for step in told.steps)
 
 
 def changed(held: hall.Outcome, change: Callable[[dict[str, Any]], None]) -> bytes:
@@ -251,10 +259,18 @@ def test_swapped_certificate_is_found(two: Two, held: hall.Outcome) -> None:
         result.read_result(forged)
 
 
-def test_other_documents_are_refused() -> None:
-    """What is no result says so."""
+def test_other_documents_are_refused(held: hall.Outcome, forge: Forge) -> None:
+    """What is no result says so, and what some root has signed is no transcript yet."""
     with pytest.raises(result.ResultError, match="not the result"):
         result.read_result(b"{}")
+    signature = forge.root_key.sign(b"[]", ec.ECDSA(hashes.SHA256()))
+    signed = {
+        "transcript": "[]",
+        "signature": b64encode(signature).decode(),
+        "root": forge.root.public_bytes(Encoding.PEM).decode(),
+    }
+    with pytest.raises(result.ResultError, match="not the transcript"):
+        result.read_result(changed(held, lambda document: document.update(signed)))
 
 
 @pytest.mark.parametrize(
@@ -410,6 +426,22 @@ def test_root_of_another_trust_domain_is_not_taken(two: Two) -> None:
     )
     with pytest.raises(taking.NotForUsError, match=r"example\.internal"):
         two.take(held)
+
+
+def test_root_is_of_the_plans_trust_domain(under: Two) -> None:
+    """A root certifies nobody of another trust domain."""
+    foreign = plan_text("new-list", {"type": "list"}, trust_domain="example.internal")
+    with pytest.raises(CeremonyError, match=r"not one of example\.internal"):
+        hall.perform(
+            under.offline, read_plan(foreign), beside=under.desk, people=NOBODY
+        )
+
+
+def test_lost_root_key_is_said(under: Two) -> None:
+    """No other is made in its place."""
+    under.offline.sealed_key("root").unlink()
+    with pytest.raises(RootMissingError, match="put it back"):
+        under.hold("new-list", {"type": "list"})
 
 
 def test_root_is_made_once(under: Two) -> None:
