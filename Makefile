@@ -13,12 +13,12 @@ ARGS ?=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down lab lab-down test test-lab test-quick schemathesis check lock clean
+.PHONY: help up down lab lab-down test test-lab test-quick test-rotation schemathesis bench check lock clean
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | \
 	while IFS="$$(printf '\t')" read -r target text; do \
-		printf '  make %-12s %s\n' "$$target" "$$text"; done
+		printf '  make %-13s %s\n' "$$target" "$$text"; done
 
 up: $(UP) ## Roll out playbooks/topology.yml on this machine, verify it, drill it
 	@$(ANSIBLE_PLAYBOOK) playbooks/site.yml $(ARGS)
@@ -40,18 +40,24 @@ lab-down: $(UP) ## Remove the hosts and every trace of them
 	@rm -rf certs/lab
 
 test: $(DEV) ## Run all tests, or some: make test T=tests/pki
-	@.venv/bin/python -m pytest $(or $(T),$(SIDE_BY_SIDE))
+	@.venv/bin/python -m pytest $(or $(T),-m "not rotation" $(SIDE_BY_SIDE))
+
+test-rotation: $(DEV) ## Replace every key under load and count failures (root; minutes)
+	@.venv/bin/python -m pytest -s -m rotation $(T)
 
 test-lab: $(DEV) ## Roll out to seven Debian hosts and break them (root; minutes)
-	@.venv/bin/python -m pytest -m "lab and rollout" $(T)
+	@.venv/bin/python -m pytest -m "lab and rollout and not rotation" $(T)
 
 test-quick: $(DEV) ## Run the tests that take milliseconds
-	@.venv/bin/python -m pytest -m "not rollout and not lab and not judges" \
+	@.venv/bin/python -m pytest -m "not rollout and not lab and not judges and not rotation" \
 		$(or $(T),$(SIDE_BY_SIDE))
 
 schemathesis: $(DEV) ## Ask the live service for what it describes, for five minutes
 	@CERTBOUND_SCHEMATHESIS_SECONDS=300 .venv/bin/python -m pytest -s \
 		tests/judges/test_openapi.py
+
+bench: $(DEV) ## Measure against peers and limits: a table, and certs/bench.json
+	@.venv/bin/python -m bench --json certs/bench.json $(ARGS)
 
 check: $(DEV) ## Run the linters and the type checker
 	.venv/bin/ruff check .

@@ -14,7 +14,7 @@ import click
 import msgspec
 from rich.console import Console
 
-from bench import rows_requests
+from bench import rows_certificates, rows_processes, rows_requests
 from bench.contestants import LOAD, SERVER
 from bench.rounds import Result, Row, measure
 from bench.stand import standing
@@ -34,14 +34,24 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--rounds", default=5, show_default=True, help="Beside one to warm up.")
 @click.option("--seconds", default=2.0, show_default=True, help="Of asking, a round.")
 @click.option("--only", default="", help="Rows with this in their name.")
+@click.option("--certificates", default=1_000_000, help="In the largest ledger.")
+@click.option("--tokens", default=1_000_000, help="Before memory is looked at.")
 @click.option("--json", "to", type=click.Path(path_type=Path), help="Write them here.")
-def main(rounds: int, seconds: float, only: str, to: Path | None) -> None:
+def main(  # noqa: PLR0913 - each is told apart by its name
+    *,
+    rounds: int,
+    seconds: float,
+    only: str,
+    certificates: int,
+    tokens: int,
+    to: Path | None,
+) -> None:
     """Measure, print one table, and write it as JSON."""
     if SERVER == LOAD:
         raise click.ClickException("two cores are needed: one to ask, one to answer")
     console = Console(stderr=True)
     results = []
-    for row in _rows(seconds):
+    for row in _rows(seconds, certificates, tokens):
         if only.lower() in row.name.lower():
             console.print(f"measuring: {row.name}")
             results.append(measure(row, rounds=rounds))
@@ -56,9 +66,12 @@ def main(rounds: int, seconds: float, only: str, to: Path | None) -> None:
         to.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2))
 
 
-def _rows(seconds: float) -> Iterator[Row]:
+def _rows(seconds: float, certificates: int, tokens: int) -> Iterator[Row]:
     with standing() as stand:
         yield from rows_requests.rows(stand, seconds)
+    with standing() as stand:
+        yield from rows_processes.rows(stand, tokens)
+    yield from rows_certificates.rows(certificates)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Rows about requests: tokens, guarded resources, questions about tokens."""
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from string import Template
@@ -12,6 +11,7 @@ from bench.asking import asking
 from bench.contestants import Contestant, free_port
 from bench.rounds import Goal, Row, Sample
 from bench.stand import AUDIENCE, FORM, Stand
+from tests import debian
 
 UNIT = "answers per second of CPU"
 _GUARDED = "services.samples.hello:create_app"
@@ -159,7 +159,7 @@ def _asked(
 
 def _redis(stand: Stand) -> str | None:
     """Return the URL of a Redis on the server's core, None if there is no Redis."""
-    program = shutil.which("redis-server")
+    program = debian.program("redis-server", serves=True)
     if program is None:
         return None
     port = free_port()
@@ -174,7 +174,8 @@ def _redis(stand: Stand) -> str | None:
 
 def _apache(stand: Stand, tokens: Contestant) -> Contestant | None:
     """Return Apache with mod_oauth2, None if there is none."""
-    apache = shutil.which("apache2", path="/usr/sbin:/usr/bin")
+    package = "libapache2-mod-oauth2"
+    apache = debian.program("apache2", package, path="/usr/sbin:/usr/bin", serves=True)
     if apache is None or not (_MODULES / "mod_oauth2.so").exists():
         return None
     port = free_port()

@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -142,6 +143,14 @@ class Stand:
         return self.stack.enter_context(
             running(name, command, port=port, log=log, given=given)
         )
+
+    @contextmanager
+    def passing(self) -> Iterator["Stand"]:
+        """Return the same stand, but what is started in it ends with the context."""
+        with ExitStack() as stack:
+            made = copy(self)
+            made.stack = stack
+            yield made
 
     # -- what they are asked ---------------------------------------------------------
 

@@ -1,0 +1,95 @@
+"""Rows about processes: how soon they are there, how much memory they keep."""
+
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+from bench.asking import outcome
+from bench.authority import Authority
+from bench.contestants import PROJECT
+from bench.rounds import Goal, Row, Sample
+from bench.stand import Stand
+
+_MEGABYTE = 1024 * 1024
+_MOST = 20.0  # megabytes that a process may have grown by
+_WARM = 2000  # tokens before memory is looked at for the first time
+_IMPORT = "import of cryptography.x509"
+
+
+def rows(stand: Stand, tokens: int) -> Iterator[Row]:
+    """Yield the rows; memory is looked at after so many `tokens`."""
+    with tempfile.TemporaryDirectory(prefix="certbound-bench-") as directory:
+        yield _commands(Authority(Path(directory) / "ca"))
+    yield _services(stand)
+    yield _memory(stand, tokens)
+
+
+def _commands(authority: Authority) -> Row:
+    ledger = ["ledger", "verify", "--directory", str(authority.layout.directory)]
+    return Row(
+        name="start of python -m pki, until a ledger is verified",
+        unit="ms of CPU",
+        ways={
+            "python -m pki": _used_by("-m", "pki", *ledger),
+            _IMPORT: _used_by("-c", "import cryptography.x509"),
+        },
+        goals=[Goal(against=_IMPORT, ratio=2.5, sense="at most")],
+    )
+
+
+def _services(stand: Stand) -> Row:
+    count = iter(range(1000))
+
+    def start() -> Sample:
+        with stand.passing() as brief:
+            server = brief.token_service(f"token-service-{next(count)}")
+            return Sample(figure=server.cpu() * 1000)
+
+    return Row(
+        name="start of python -m services, until its port answers",
+        unit="ms of CPU",
+        ways={
+            "python -m services": start,
+            _IMPORT: _used_by("-c", "import cryptography.x509"),
+        },
+        goals=[Goal(against=_IMPORT, ratio=2.5, sense="at most")],
+    )
+
+
+def _memory(stand: Stand, tokens: int) -> Row:
+    @cache  # once is enough: it takes minutes
+    def grown() -> Sample:
+        with stand.passing() as brief:
+            server = brief.token_service("token-service-memory")
+            outcome(brief.token_job(server, requests=_WARM))
+            before = server.memory()
+            outcome(brief.token_job(server, requests=tokens))
+            return Sample(figure=(server.memory() - before) / _MEGABYTE)
+
+    limit = Sample(figure=_MOST)
+    return Row(
+        name=f"memory of the token service, {tokens:,} tokens later",
+        unit="MB more",
+        ways={"token service": grown, "the limit": lambda: limit},
+        goals=[Goal(against="the limit", ratio=1.0, sense="at most")],
+    )
+
+
+def _used_by(*arguments: str) -> Callable[[], Sample]:
+    def run() -> Sample:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(
+            [sys.executable, *arguments],
+            cwd=PROJECT,
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+        return Sample(figure=used * 1000)
+
+    return run
