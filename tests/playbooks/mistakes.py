@@ -581,6 +581,21 @@ MISTAKES = {
         ),
         "token_service.store_password: expected only beside a store in Redis",
     ),
+    "a password of the ledger": (
+        "ca:\n",
+        "ca:\n  ledger: postgresql://ca:hunter2@db.shop.internal/ledger\n",
+        "ca.ledger: holds a password, expected ledger_password, a file",
+    ),
+    "a ledger in no database": (
+        "ca:\n",
+        "ca:\n  ledger: postgresql://db.shop.internal/\n",
+        "ca.ledger: names no database",
+    ),
+    "a password for no ledger": (
+        "ca:\n",
+        "ca:\n  ledger_password: /etc/password\n",
+        "ca.ledger_password: expected only beside ca.ledger",
+    ),
     "a store in the clear": (
         "    resource: /stock\n",
         "    resource: /stock\n    store: redis://redis.shop.internal\n",

@@ -385,6 +385,19 @@ STORED = """
 """
 
 
+def test_ledger_may_be_in_a_database(tmp_path: Path, sample: str) -> None:
+    """It is a file unless the topology says a URL."""
+    path = tmp_path / "topology.yml"
+    path.write_text(sample)
+    assert load(path).ledger is None
+    where = "postgresql://certbound@/ledger?host=/run/postgresql"
+    said = f"ca:\n  ledger: {where}\n  ledger_password: /etc/pw\n"
+    path.write_text(sample.replace("ca:\n", said, 1))
+    ledger = load(path).ledger
+    assert ledger is not None
+    assert (ledger.url, ledger.password) == (where, "/etc/pw")
+
+
 def test_token_service_is_told_its_options(tmp_path: Path, sample: str) -> None:
     """Store, times of its keys, address and rates reach the token service alone."""
     path = tmp_path / "topology.yml"

@@ -7,10 +7,12 @@ said and made. All of it lies in a directory of its own, on ports of its own.
 import base64
 import json
 import re
+import sqlite3
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -91,7 +93,28 @@ def fourth(rolling: Rolling, broken: Day) -> Day:
 
 
 @pytest.fixture(scope="module")
-def stopped(rolling: Rolling, fourth: Day) -> Day:
+def audited(rolling: Rolling, fourth: Day) -> list[Run]:
+    """Hold the ledger against what the host has seen; and again, cut short."""
+    whole, ledger = rolling.play("audit"), rolling.root / "ca" / "ledger.sqlite"
+    kept = rolling.base / "kept.sqlite"
+    with (
+        closing(sqlite3.connect(ledger)) as live,
+        closing(sqlite3.connect(kept)) as copy,
+    ):
+        live.backup(copy)
+        live.executescript(
+            "DROP TRIGGER entry_is_never_removed;"
+            "DELETE FROM entry WHERE sequence > 4;"
+            "UPDATE sqlite_sequence SET seq = 4 WHERE name = 'entry';"
+        )
+        short = rolling.play("audit")
+        copy.backup(live)
+    kept.unlink()
+    return [whole, short]
+
+
+@pytest.fixture(scope="module")
+def stopped(rolling: Rolling, fourth: Day, audited: list[Run]) -> Day:
     """The end of the day."""
     run = rolling.play("down")
     assert run.returncode == 0, run.said
@@ -201,6 +224,17 @@ def test_fourth_service_is_tried_too(fourth: Day) -> None:
     """The tables know the new service and its edges."""
     _, _, after = fourth.run.stdout.partition("PLAY RECAP")
     assert "invoices" in after.partition("Calls")[2]
+
+
+def test_audit_holds_the_ledger_against_what_hosts_have_seen(
+    audited: list[Run],
+) -> None:
+    """A whole one passes and nothing is changed; one that was cut short is named."""
+    whole, short = audited
+    assert whole.returncode == 0, whole.said
+    assert whole.changed == 0
+    assert short.returncode != 0
+    assert re.search(r"localhost: entry \d+ was witnessed at .* cut short", short.said)
 
 
 def test_down_leaves_no_process(fourth: Day, stopped: Day) -> None:

@@ -192,6 +192,12 @@ class InventoryModule(BaseInventoryPlugin):
                 topology.lifetimes.renew_before.total_seconds()
             ),
             "certbound_ca_policy": ca_policy(topology),
+            "certbound_ca_ledger": {
+                "url": topology.ledger.url,
+                "password_file": topology.ledger.password,
+            }
+            if topology.ledger
+            else {},
             "certbound_deployment_file": str(controller / "deployment.json"),
             "certbound_deployment": deployment(topology, places),
         }

@@ -57,6 +57,13 @@ options:
     description: What the CA may sign, as C(python -m pki init) reads it.
     type: dict
     required: true
+  ledger:
+    description: The URL of a PostgreSQL that is to have the ledger, instead of a file.
+      A ledger that is somewhere stays there.
+    type: str
+  ledger_password_file:
+    description: A file with its password, on this host.
+    type: path
 """
 
 EXAMPLES = r"""
@@ -130,6 +137,10 @@ def ensure_authority(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
             n: os.path.exists(os.path.join(directory, f)) for n, f in _SEALED.items()
         }
         return {**foreseen, "wanting": sealed}
+    if params.get("ledger"):
+        arguments += ["--ledger", params["ledger"]]
+        if params.get("ledger_password_file"):
+            arguments += ["--ledger-password-file", params["ledger_password_file"]]
     return run_pki(
         params["command"],
         arguments,
@@ -167,6 +178,8 @@ def main() -> None:
             "root_passphrase": {"type": "str", "no_log": True},
             "issuing_passphrase": {"type": "str", "no_log": True},
             "policy": {"type": "dict", "required": True},
+            "ledger": {"type": "str"},
+            "ledger_password_file": {"type": "path", "no_log": False},
         },
         supports_check_mode=True,
     )

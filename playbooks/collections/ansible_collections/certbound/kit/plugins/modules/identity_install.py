@@ -48,6 +48,20 @@ options:
     description: A file that keeps what was in place before, until the new is known to
       be served (M(certbound.kit.served)) or taken back (M(certbound.kit.revert)).
     type: path
+  ledger_head:
+    description: The newest signed head of the CA's ledger, which this host keeps; empty
+      if the CA has signed none. Not given where the CA was not asked. A head that is
+      older than the one kept here ends the module before anything is installed.
+      To keep a newer one counts as no change of the host.
+    type: dict
+  ledger_witness:
+    description: Where it is kept.
+    type: path
+  ledger_witness_replace:
+    description: Keep the CA's head whatever is kept here, and put that beside. For the
+      day after a backup was restored with a loss that somebody has accepted.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -114,6 +128,21 @@ from ansible_collections.certbound.kit.plugins.module_utils.owner import (
     NoSuchUserError,
     acting_as,
 )
+from ansible_collections.certbound.kit.plugins.module_utils.witness import (
+    WitnessError,
+    keep_head,
+)
+
+
+def keep_witness(params: dict[str, Any], *, check_only: bool) -> None:
+    """Keep the head of the ledger, if the CA was asked for it."""
+    if params["ledger_witness"] and params["ledger_head"] is not None:
+        keep_head(
+            params["ledger_witness"],
+            params["ledger_head"],
+            replace=params["ledger_witness_replace"],
+            check=check_only,
+        )
 
 
 def configure(process: dict[str, Any], *, check_only: bool) -> tuple[str, str]:
@@ -213,11 +242,18 @@ def main() -> None:
             "processes": PROCESSES,
             "keep": {"type": "int", "default": 3},
             "checkpoint": {"type": "path"},
+            "ledger_head": {"type": "dict"},
+            "ledger_witness": {"type": "path"},
+            "ledger_witness_replace": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
     os.umask(0o077)
     params, check = module.params, module.check_mode
+    try:
+        keep_witness(params, check_only=check)
+    except (WitnessError, OSError) as error:
+        module.fail_json(msg=f"not installed: {error}")
     _, foreseen, _ = configure_all(params, check_only=True)
     if params["checkpoint"] and not check and (due(params) or foreseen):
         try:

@@ -84,6 +84,7 @@ def _topology(data: dict[str, Any]) -> Topology:
         hosts=hosts,
         ca_host=data["ca"]["host"],
         ca_port=data["ca"].get("port"),
+        ledger=_ledger(data["ca"]),
         publication=_publication(data["ca"], hosts),
         token_hosts=tuple(token_service["hosts"]),
         token_port=token_service["port"],
@@ -111,6 +112,12 @@ def _topology(data: dict[str, Any]) -> Topology:
         federation=read_federation(data),
         drill=data.get("drill"),
     )
+
+
+def _ledger(ca: dict[str, Any]) -> Store | None:
+    if "ledger" not in ca:
+        return None
+    return Store(url=ca["ledger"], password=ca.get("ledger_password"))
 
 
 def _publication(ca: dict[str, Any], hosts: dict[str, Host]) -> Publication | None:

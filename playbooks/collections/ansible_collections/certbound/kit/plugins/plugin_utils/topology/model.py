@@ -210,6 +210,7 @@ class Topology:
     hosts: Mapping[str, Host]
     ca_host: str
     ca_port: int | None  # of the CA's front; None: roll-outs alone renew
+    ledger: Store | None  # None: a file of the CA's directory
     publication: Publication | None  # None: nobody learns of a revocation
     token_hosts: tuple[str, ...]
     token_port: int

@@ -21,6 +21,7 @@ def check_stores(document: Document, topology: Topology) -> None:
     Raises:
         TopologyError: the sentence says what was expected.
     """
+    _check_ledger(document, topology.ledger)
     _check_url(document, ("token_service",), topology.token_store)
     for part, named in (
         ("services", topology.services),
@@ -40,6 +41,22 @@ def check_stores(document: Document, topology: Topology) -> None:
                 "an opaque token is known to one of several token services alone, "
                 "expected jwt, or a token_service.store by rediss://",
             )
+
+
+def _check_ledger(document: Document, ledger: Store | None) -> None:
+    if ledger is None:
+        if "ledger_password" in document.data["ca"]:
+            raise document.refuse(
+                ("ca", "ledger_password"), "expected only beside ca.ledger"
+            )
+        return
+    url = urlsplit(ledger.url)
+    if url.password is not None:
+        raise document.refuse(
+            ("ca", "ledger"), "holds a password, expected ledger_password, a file"
+        )
+    if len(url.path) < len("/x"):
+        raise document.refuse(("ca", "ledger"), "names no database")
 
 
 def _check_url(document: Document, key: KeyPath, store: Store | None) -> None:
