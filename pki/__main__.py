@@ -30,6 +30,7 @@ from pki.command import (
 from pki.ledger_command import ledger
 from pki.ml_dsa_command import ml_dsa
 from pki.revocation_command import crl, revoke
+from pki.rotation_command import rotation
 
 if TYPE_CHECKING:
     from pki.decision import Request
@@ -191,7 +192,7 @@ def issue(
 )
 @answers_in_json
 def bundle(directory: Path, *, form: str) -> dict[str, object] | str:
-    """Show the trust bundle: the root certificate that everyone needs.
+    """Show the trust bundle: the root certificates that everyone needs.
 
     A SPIFFE bundle gets a higher number whenever its certificates change.
     """
@@ -200,11 +201,11 @@ def bundle(directory: Path, *, form: str) -> dict[str, object] | str:
     from pki.layout import Layout
 
     layout = Layout(directory)
-    root = authority.trust_bundle(layout)
+    present = authority.look(layout)
     if form == "spiffe":
-        roots = (root,)
-        return write_spiffe(bundle_series.published(layout, roots, now=clock.utc_now()))
-    return report.pem(root) if form == "pem" else report.bundle(root)
+        now = clock.utc_now()
+        return write_spiffe(bundle_series.published(layout, present.roots, now=now))
+    return report.pem(*present.roots) if form == "pem" else report.bundle(present)
 
 
 def _witnessed(layout: "Layout") -> dict[str, object]:
@@ -227,7 +228,7 @@ def _requests(document: bytes) -> "list[Request]":
         raise InputError(f"standard input: {error}") from error
 
 
-for _command in (ceremony, ledger, ml_dsa, revoke, crl, backup, restore):
+for _command in (ceremony, ledger, ml_dsa, revoke, crl, rotation, backup, restore):
     main.add_command(_command)
 
 if __name__ == "__main__":

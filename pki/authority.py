@@ -16,14 +16,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from pki import clock
 from pki.decision import Answer, Desk, Request, Verdict
-from pki.keyring import Keyring, WrongIssuingKeyError
-from pki.layout import Layout, NoAuthorityError
+from pki.keyring import Keyring
+from pki.layout import Layout
 from pki.ledger import Ledger, open_ledger
 from pki.policy import read_policy
+from pki.present import Present, certificates, present
+from pki.profiles import key_of
 from pki.publication import Press
 from pki.request import spki_sha256
 from pki.signing import Order, check_clock, sign_and_record
@@ -32,11 +33,20 @@ from pki.storage import exclusive
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The answers in the order of the requests, and the chain above them."""
+    """The answers in the order of the requests, and the CA that gave them."""
 
     answers: tuple[Answer, ...]
-    issuing: x509.Certificate
-    root: x509.Certificate
+    standing: Present
+
+    @property
+    def issuing(self) -> x509.Certificate:
+        """The issuing CA."""
+        return self.standing.issuing
+
+    @property
+    def root(self) -> x509.Certificate:
+        """The root above it."""
+        return self.standing.root
 
 
 def issue(
@@ -68,7 +78,7 @@ def issue(
         else item
         for item in decided
     )
-    return Batch(answers, desk.issuing, desk.root)
+    return Batch(answers, desk.standing)
 
 
 def sign(
@@ -108,17 +118,18 @@ def preview(
             else item
             for item in desk.decide_all(requests)
         )
-    return Batch(answers, desk.issuing, desk.root)
+    return Batch(answers, desk.standing)
 
 
-def trust_bundle(layout: Layout) -> x509.Certificate:
-    """Return the root that all parties trust.
+def look(layout: Layout) -> Present:
+    """Return the CA as it stands, without opening anything.
 
     Raises:
         NoAuthorityError: there is no CA in the directory.
     """
     layout.check_complete()
-    return read_certificate(layout, "root")
+    with open_ledger(layout.ledger) as ledger:
+        return present(ledger)
 
 
 def open_desk(layout: Layout, ledger: Ledger, now: datetime, run_id: str) -> Desk:
@@ -128,56 +139,37 @@ def open_desk(layout: Layout, ledger: Ledger, now: datetime, run_id: str) -> Des
         ClockBehindError: the clock is behind the newest entry of the ledger.
     """
     check_clock(ledger, now)
-    root, issuing = (
-        read_certificate(layout, "root"),
-        read_certificate(layout, "issuing"),
-    )
+    standing = present(ledger)
+    ours = certificates(ledger, "root") | certificates(ledger, "issuing")
     return Desk(
         policy=read_policy(layout.policy.read_bytes()),
         ledger=ledger,
-        root=root,
-        issuing=issuing,
-        authority_keys=frozenset({_spki(root), _spki(issuing)}),
+        standing=standing,
+        authority_keys=frozenset(spki_sha256(key_of(one)) for one in ours.values()),
         now=now,
         run_id=run_id,
     )
 
 
-def read_certificate(layout: Layout, purpose: str) -> x509.Certificate:
-    """Return the certificate of `root` or `issuing`.
-
-    Raises:
-        NoAuthorityError: the file holds something else.
-    """
-    path = layout.certificate(purpose)
-    try:
-        return x509.load_pem_x509_certificate(path.read_bytes())
-    except ValueError as error:
-        raise NoAuthorityError(
-            f"{path} is no certificate; python -m pki init restores it: {error}"
-        ) from error
-
-
-def open_press(layout: Layout, desk: Desk, keyring: Keyring) -> Press:
-    """Return the issuing CA with its key open.
+def open_press(
+    layout: Layout,
+    desk: Desk,
+    keyring: Keyring,
+    issuing: x509.Certificate | None = None,
+) -> Press:
+    """Return the issuing CA with its key open: the present one, or an earlier one.
 
     Raises:
         SealedKeyError, WrongIssuingKeyError: the issuing key cannot be used.
     """
+    issuing = issuing or desk.issuing
     return Press(
         layout=layout,
         ledger=desk.ledger,
-        issuing=desk.issuing,
+        issuing=issuing,
         trust_domain=desk.policy.trust_domain,
-        addresses=desk.policy.addresses,
-        key=keyring.open("issuing", desk.issuing),
+        addresses=desk.addresses_of(issuing),
+        key=keyring.open("issuing", issuing),
         now=desk.now,
         run_id=desk.run_id,
     )
-
-
-def _spki(certificate: x509.Certificate) -> str:
-    key = certificate.public_key()
-    if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise WrongIssuingKeyError("a CA's key here is not on an elliptic curve")
-    return spki_sha256(key)

@@ -109,7 +109,7 @@ def answers_in_json(
         try:
             answer = verb(*args, **kwargs)
         except PkiError as error:
-            refusal = {"error": error.code, "message": str(error)}
+            refusal = {"error": error.code, "message": str(error), **error.details}
             click.echo(json.dumps(refusal), err=True)
             sys.exit(1)
         except OSError as error:

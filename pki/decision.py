@@ -13,12 +13,12 @@ from enum import StrEnum
 from cryptography import x509
 
 from pki import profiles
-from pki.entry import Event
 from pki.errors import PkiError
 from pki.identity import names_of
 from pki.ledger import Ledger
-from pki.pointers import Pointers, authority_of, pointers_of, signer_of
+from pki.pointers import Addresses, Pointers, authority_of, pointers_of, signer_of
 from pki.policy import Entitlement, Policy
+from pki.present import Present, is_revoked
 from pki.request import VerifiedRequest, verify_request
 from pki.signing import Holder, Order, place_order
 
@@ -86,11 +86,26 @@ class Desk:
 
     policy: Policy
     ledger: Ledger
-    root: x509.Certificate
-    issuing: x509.Certificate
-    authority_keys: frozenset[str]  # SHA-256 of the SPKI of root and issuing CA
+    standing: Present
+    authority_keys: frozenset[str]  # SHA-256 of the SPKI of all CAs of ours, ever
     now: datetime
     run_id: str
+
+    @property
+    def issuing(self) -> x509.Certificate:
+        """The issuing CA that signs now."""
+        return self.standing.issuing
+
+    def addresses_of(self, issuing: x509.Certificate) -> Addresses | None:
+        """Return where certificates of an issuing CA say that revocations are told.
+
+        Of an earlier one that is what it wrote last, whatever the policy says today.
+        """
+        if authority_of(issuing) == authority_of(self.issuing):
+            return self.policy.addresses
+        known = self.ledger.published.addresses(authority_of(issuing))
+        written = [Addresses(url, shards) for url, shards in known.items()]
+        return written[-1] if written else None
 
     def decide_all(self, requests: Sequence[Request]) -> list[Order | Answer]:
         """Return an order or an answer for each request, in the same order."""
@@ -118,7 +133,7 @@ class Desk:
         2. The request passes `verify_request`.
         3. Nobody else was certified with its key, and no certificate for it revoked.
         4. A certificate for the same key and names with half its life left is given
-           again.
+           again, unless a rotation replaces it.
         5. The lint finds nothing in the certificate to be signed.
         """
         entitlement = self.policy.identities.get(request.identity)  # 1
@@ -177,13 +192,12 @@ class Desk:
             and names_of(certificate) == entitlement.names
             and pointers_of(certificate) == self._pointers(certificate)
             and ends - self.now >= (ends - begins) / 2
+            and self.ledger.sequence_of(entry) > self.standing.replaced_up_to
         )
         return certificate if reusable else None
 
     def _check_issuer(self) -> None:
-        issuer = self.issuing.issuer.rfc4514_string()
-        serial = f"{self.issuing.serial_number:x}"
-        if self.ledger.find(Event.REVOKED, issuer=issuer, serial=serial):
+        if is_revoked(self.ledger, self.issuing):
             raise RevokedIssuerError("the issuing CA is revoked: it needs another one")
 
     def _pointers(self, certificate: x509.Certificate) -> Pointers | None:

@@ -11,12 +11,13 @@ from typing import NamedTuple
 
 
 class Event(StrEnum):
-    """What happened to a certificate."""
+    """What happened to a certificate, or to the CA itself."""
 
     PLANNED = "planned"
     ISSUED = "issued"
     SUPERSEDED = "superseded"  # its identity was given a newer one
     REVOKED = "revoked"
+    ROTATED = "rotated"  # no certificate: `rotation_steps` says what is in the entry
 
 
 class Reason(StrEnum):
@@ -60,6 +61,7 @@ class Entry:
     certificate: str | None = None
     reason: Reason | None = None  # only of what is revoked
     authority: str | None = None
+    detail: str | None = None  # JSON, of what is no certificate
 
 
 class Revocation(NamedTuple):

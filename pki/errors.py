@@ -5,8 +5,11 @@ was wrong and what was expected, and never holds a key or a passphrase. `code` i
 programs: stable, lower-case words, the same in every release.
 """
 
+from collections.abc import Mapping
+
 
 class PkiError(Exception):
     """Something is refused; the message says what and why."""
 
     code = "refused"
+    details: Mapping[str, object] = {}  # what else a program is told, if anything

@@ -11,19 +11,17 @@ A second certificate for the same issuing key is made in one case: the policy pe
 a DNS domain that the certificate in use does not. The old one stays valid beside it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from pki import clock, keys, profiles
+from pki import clock, keys
 from pki import place as ledger_place
-from pki.crl_series import Series, publish_lists
+from pki.certifying import Registrar
 from pki.database import create_ledger
 from pki.envelope import RECOMMENDED, Cost
-from pki.identity import trust_domain_uri
 from pki.inspection import (
     KeyLostError,
     State,
@@ -37,9 +35,8 @@ from pki.inspection import (
 from pki.layout import Layout
 from pki.ledger import Ledger, open_ledger
 from pki.pkcs11.reference import Place
+from pki.pointers import authority_of
 from pki.policy import Policy
-from pki.request import spki_sha256
-from pki.signing import Holder, place_order, sign_and_record
 from pki.storage import (
     check_private,
     exclusive,
@@ -116,31 +113,18 @@ class _Founder:
     _root_key: ec.EllipticCurvePrivateKey | None = None
 
     def certify_root(self) -> x509.Certificate:
-        key, now = self._open_root(), clock.utc_now()
-        builder = profiles.root(
-            key.public_key(),
-            trust_domain=self.policy.trust_domain,
-            lifetime=self.policy.root_lifetime,
-            now=now,
-        )
-        return self._sign(builder, key.public_key(), "root", None, now)
+        return self._registrar().root(self._open_root())
 
     def certify_issuing(self, root: x509.Certificate) -> x509.Certificate:
-        now = clock.utc_now()
-        sealed = keys.read_sealed(self.layout.sealed_key("issuing"))
+        present = recorded(self.ledger, "issuing")
+        authority = authority_of(present) if present else None
+        sealed = keys.read_sealed(self.layout.sealed_key("issuing", authority))
         key = keys.public_key(sealed, purpose="issuing")
-        builder = profiles.issuing_ca(
-            key,
-            trust_domain=self.policy.trust_domain,
-            permitted_dns=self.policy.permitted_dns,
-            issuer=root,
-            lifetime=self.policy.issuing_lifetime,
-            now=now,
-        )
-        return self._sign(builder, key, "issuing", root, now)
+        return self._registrar().issuing(key, root, self._open_root())
 
     def make_issuing_key(self) -> None:
-        if not self.layout.sealed_key("issuing").exists():
+        first = self.layout.sealed_key("issuing")
+        if not first.exists() and not self.layout.later_keys("issuing"):
             self._make_key("issuing", self.passphrases.issuing)
 
     def write(self, purpose: str, certificate: x509.Certificate) -> None:
@@ -153,7 +137,8 @@ class _Founder:
         return self._root_key
 
     def _find_root_key(self) -> ec.EllipticCurvePrivateKey:
-        path, root = self.layout.sealed_key("root"), recorded(self.ledger, "root")
+        root = recorded(self.ledger, "root")
+        path = self.layout.sealed_key("root", authority_of(root) if root else None)
         if not path.exists():
             if root:
                 raise KeyLostError(
@@ -178,37 +163,10 @@ class _Founder:
         write_atomically(self.layout.sealed_key(purpose), sealed)
         return key
 
-    def _sign(
-        self,
-        builder: x509.CertificateBuilder,
-        key: ec.EllipticCurvePublicKey,
-        kind: str,
-        issuer: x509.Certificate | None,
-        now: datetime,
-    ) -> x509.Certificate:
-        order = place_order(
-            builder,
-            Holder(
-                kind=kind,
-                identity=kind,
-                spiffe_id=trust_domain_uri(self.policy.trust_domain),
-                spki_sha256=spki_sha256(key),
-            ),
-            issuer=issuer,
-            now=now,
+    def _registrar(self) -> Registrar:
+        return Registrar(
+            ledger=self.ledger,
+            policy=self.policy,
+            now=clock.utc_now(),
             run_id=self.run_id,
         )
-        root_key = self._open_root()
-
-        def publish(signed: Sequence[x509.Certificate]) -> None:
-            """Make the root's revocation list, since its key is open now."""
-            series = Series(
-                published=self.ledger.published,
-                issuer=issuer or signed[0],
-                now=now,
-                by="root",
-            )
-            publish_lists(self.ledger, series, root_key)
-
-        (certificate,) = sign_and_record(self.ledger, [order], root_key, also=publish)
-        return certificate

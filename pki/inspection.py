@@ -4,7 +4,6 @@
 does not fit together is refused here, before a key is touched.
 """
 
-from base64 import b64decode
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -17,7 +16,9 @@ from pki.errors import PkiError
 from pki.identity import trust_domain_uri
 from pki.layout import Layout
 from pki.ledger import Ledger, open_ledger
+from pki.pointers import authority_of
 from pki.policy import Policy
+from pki.present import Present, find_present, newest
 
 
 class FoundingError(PkiError):
@@ -58,6 +59,7 @@ class State:
     policy_changed: bool
     root: x509.Certificate | None
     issuing: x509.Certificate | None
+    standing: Present | None = None
 
 
 def inspect(layout: Layout, policy: Policy) -> State:
@@ -70,18 +72,20 @@ def inspect(layout: Layout, policy: Policy) -> State:
         ForeignRootError: the root is one of another trust domain.
         ShardsFixedError: certificates point to another number of revocation lists.
     """
-    root = issuing = None
+    root = issuing = standing = None
     no_ledger = is_missing(layout.ledger)
     if no_ledger:
         _check_nothing_signed(layout)
     else:
         with open_ledger(layout.ledger) as ledger:
+            standing = find_present(ledger)
             root, issuing = recorded(ledger, "root"), recorded(ledger, "issuing")
             if issuing:
                 _check_shards(ledger, issuing, policy)
     if root:
         _check_trust_domain(root, policy)
-    has_issuing_key = layout.sealed_key("issuing").exists()
+    # The first key may have been taken away since another one followed it.
+    first, later = layout.sealed_key("issuing"), layout.later_keys("issuing")
     if issuing:
         _check_issuing_key(layout, issuing)
     stored = layout.policy.read_bytes() if layout.policy.exists() else None
@@ -90,7 +94,7 @@ def inspect(layout: Layout, policy: Policy) -> State:
         # A root key may be kept elsewhere once its certificate exists.
         "root_key": not root and not layout.sealed_key("root").exists(),
         "root_certificate": not is_written(layout, "root", root),
-        "issuing_key": not has_issuing_key,
+        "issuing_key": not first.exists() and not later,
         "issuing_certificate": not is_written(layout, "issuing", issuing)
         or not permits(issuing, policy),
         "policy": stored is None,
@@ -100,15 +104,16 @@ def inspect(layout: Layout, policy: Policy) -> State:
         policy_changed=stored is not None and stored != policy.text,
         root=root,
         issuing=issuing,
+        standing=standing,
     )
 
 
 def recorded(ledger: Ledger, identity: str) -> x509.Certificate | None:
-    """Return the newest certificate of `identity` in the ledger, None without one."""
-    entry = ledger.newest_issued(identity)
-    if entry is None or entry.certificate is None:
-        return None
-    return x509.load_der_x509_certificate(b64decode(entry.certificate))
+    """Return the certificate of `root` or `issuing` in use, None if there is none."""
+    standing = find_present(ledger)
+    if standing is None:  # half founded
+        return newest(ledger, identity)
+    return standing.root if identity == "root" else standing.issuing
 
 
 def _check_nothing_signed(layout: Layout) -> None:
@@ -122,7 +127,7 @@ def _check_nothing_signed(layout: Layout) -> None:
 
 def _check_issuing_key(layout: Layout, issuing: x509.Certificate) -> None:
     """Check that the key which was certified, and no other, is still here."""
-    path = layout.sealed_key("issuing")
+    path = layout.sealed_key("issuing", authority_of(issuing))
     if not path.exists():
         raise KeyLostError(
             f"{path} is gone, but its certificate is in the ledger: "

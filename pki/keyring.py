@@ -15,10 +15,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pki import keys
-from pki.envelope import SealedKeyError
+from pki.envelope import Cost, SealedKeyError
 from pki.errors import PkiError
 from pki.layout import Layout
 from pki.pointers import authority_of
+from pki.storage import write_atomically
 
 
 class WrongIssuingKeyError(PkiError):
@@ -57,18 +58,62 @@ class Keyring:
             WrongIssuingKeyError: it is not the certificate's.
         """
         authority = authority_of(certificate)
+        key = self.open_file(purpose, authority)
+        if key.public_key() != certificate.public_key():
+            path = self._layout.sealed_key(purpose, authority)
+            raise WrongIssuingKeyError(f"{path} does not belong to the certificate")
+        return key
+
+    def open_file(self, purpose: str, authority: str) -> ec.EllipticCurvePrivateKey:
+        """Return the key with this identifier, before there is a certificate.
+
+        Raises:
+            SealedKeyError: it cannot be opened.
+            WrongIssuingKeyError: the file holds another one.
+        """
         if authority not in self._open:
-            self._open[authority] = self._unsealed(purpose, certificate)
+            path = self._layout.sealed_key(purpose, authority)
+            sealed = keys.read_sealed(path)
+            key = keys.unseal(sealed, self._passphrase(purpose), purpose=purpose)
+            if identifier_of(key.public_key()) != authority:
+                raise WrongIssuingKeyError(f"{path} does not belong to the certificate")
+            self._open[authority] = key
         return self._open[authority]
 
-    def _unsealed(
-        self, purpose: str, certificate: x509.Certificate
-    ) -> ec.EllipticCurvePrivateKey:
+    def make(self, purpose: str, *, like: str, cost: Cost) -> str:
+        """Return the identifier of a new key, made where the key `like` lies.
+
+        It is sealed with the same passphrase, which is tried on the earlier one first.
+
+        Raises:
+            SealedKeyError: the passphrase does not open the earlier one.
+        """
+        self.open_file(purpose, like)
+        earlier = keys.read_sealed(self._layout.sealed_key(purpose, like))
+        key, sealed = keys.make(
+            purpose, self._passphrase(purpose), like=earlier, cost=cost
+        )
+        authority = identifier_of(key.public_key())
+        write_atomically(self._layout.later_key(purpose, authority), sealed)
+        self._open[authority] = key
+        return authority
+
+    def _passphrase(self, purpose: str) -> bytes:
         passphrase = self._passphrases[purpose]
         if passphrase is None:
             raise SealedKeyError(f"nobody gave the {purpose} key's passphrase")
-        path = self._layout.sealed_key(purpose)
-        key = keys.unseal(keys.read_sealed(path), passphrase(), purpose=purpose)
-        if key.public_key() != certificate.public_key():
-            raise WrongIssuingKeyError(f"{path} does not belong to the certificate")
-        return key
+        return passphrase()
+
+
+def has_key(layout: Layout, purpose: str, certificate: x509.Certificate) -> bool:
+    """Return whether the key of a CA certificate is in the directory, still closed."""
+    path = layout.sealed_key(purpose, authority_of(certificate))
+    if not path.exists():
+        return False
+    public = keys.public_key(keys.read_sealed(path), purpose=purpose)
+    return public == certificate.public_key()
+
+
+def identifier_of(key: ec.EllipticCurvePublicKey) -> str:
+    """Return the identifier of a CA key in hex, as `pointers.authority_of` has it."""
+    return x509.SubjectKeyIdentifier.from_public_key(key).digest.hex()

@@ -48,9 +48,26 @@ class Layout:
         """The trust bundle as it was last published, with its number."""
         return self.directory / "bundle.json"
 
-    def sealed_key(self, purpose: str) -> Path:
-        """Return where the key of `root` or `issuing` lies, sealed."""
-        return self.directory / f"{purpose}.key.sealed"
+    def sealed_key(self, purpose: str, authority: str | None = None) -> Path:
+        """Return where the key of `root` or `issuing` lies, sealed.
+
+        The first one's file is named for its purpose alone; those that followed in a
+        rotation are told by their identifier, `authority`.
+        """
+        later = self.later_key(purpose, authority or "")
+        return later if later.exists() else self.directory / f"{purpose}.key.sealed"
+
+    def later_key(self, purpose: str, authority: str) -> Path:
+        """Return where the key with an identifier lies that is not the first one."""
+        return self.directory / f"{purpose}-{authority}.key.sealed"
+
+    def later_keys(self, purpose: str) -> list[str]:
+        """Return the identifiers of all keys that are not the first one."""
+        begins, ends = f"{purpose}-", ".key.sealed"
+        return sorted(
+            path.name.removeprefix(begins).removesuffix(ends)
+            for path in self.directory.glob(f"{begins}*{ends}")
+        )
 
     def certificate(self, purpose: str) -> Path:
         """Return where the certificate of `root` or `issuing` lies."""
@@ -72,7 +89,8 @@ class Layout:
             self.ledger,
             self.certificate("root"),
             self.certificate("issuing"),
-            self.sealed_key("issuing"),
+            # The first key may have been taken away since another one followed it.
+            *([] if self.later_keys("issuing") else [self.sealed_key("issuing")]),
         ]
         for path in needed:
             if not path.exists():

@@ -50,7 +50,8 @@ class VerifiedLedger:
 
 
 _STATED = tuple(field.name for field in fields(Entry))
-_LATER = {"reason", "authority"}  # columns that old entries were hashed without
+# Columns that old entries were hashed without.
+_LATER = {"reason", "authority", "detail"}
 _COLUMNS = ("sequence", *_STATED, "previous", "hash")
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM entry"  # noqa: S608 - our own names
 _INSERT = (
@@ -127,7 +128,7 @@ class Ledger:
 
     def is_revoked_key(self, spki_sha256: str) -> bool:
         """Return whether a certificate for this key was ever revoked."""
-        chosen = "spki_sha256 = ? AND event = ?"
+        chosen = "spki_sha256 = ? AND event || '' = ?"  # as above
         return self._first(chosen, [spki_sha256, Event.REVOKED]) is not None
 
     def issued(self, *, after: datetime, identity: str | None = None) -> list[Entry]:
@@ -184,6 +185,23 @@ class Ledger:
             "SELECT hash FROM entry WHERE sequence = ?", [sequence]
         ).fetchone()
         return row[0] if row else None
+
+    def sequence_of(self, entry: Entry) -> int:
+        """Return the place of an entry in the chain, 0 if it is not there."""
+        row = self.connection.execute(
+            "SELECT sequence FROM entry WHERE issuer = ? AND serial = ? AND event = ?",
+            [entry.issuer, entry.serial, entry.event],
+        ).fetchone()
+        return row[0] if row else 0
+
+    def living_authorities(self, *, now: datetime) -> set[str]:
+        """Return the key identifiers that signed services' certificates of today."""
+        rows = self.connection.execute(
+            "SELECT DISTINCT authority FROM entry WHERE event = ? AND not_after > ?"
+            " AND identity LIKE '%@%' AND authority IS NOT NULL",
+            [Event.ISSUED, clock.to_text(now)],
+        )
+        return {authority for (authority,) in rows}
 
     def entries_of(self, identity: str, event: Event) -> Iterator[Entry]:
         """Yield what happened to the certificates of one identity, oldest first."""

@@ -41,6 +41,7 @@ _EVERYWHERE = {
 }
 _EXTENSIONS = {  # what each kind has, all of it, and whether it is critical
     "root": {**_EVERYWHERE, ExtensionOID.SUBJECT_ALTERNATIVE_NAME: False},
+    "cross": {**_EVERYWHERE, ExtensionOID.SUBJECT_ALTERNATIVE_NAME: False},
     "issuing": {
         **_EVERYWHERE,
         ExtensionOID.SUBJECT_ALTERNATIVE_NAME: False,
@@ -85,13 +86,14 @@ _SIGNS = x509.KeyUsage(  # never key encipherment with EC (RFC 8813, section 3)
 )
 _KEY_USAGE = {
     "root": _CERTIFIES,
+    "cross": _CERTIFIES,
     "issuing": _CERTIFIES,
     "service": _SIGNS,
     "responder": _SIGNS,
 }
-_AUTHORITIES = {"root", "issuing"}
+_AUTHORITIES = {"root", "cross", "issuing"}
 _PARALLEL = "ml-dsa-"
-_PATH_LENGTH = {"root": None, "issuing": 0, "service": None, "responder": None}
+_PATH_LENGTH = {"cross": 1, "issuing": 0}
 _USAGES = {
     "service": {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH},
     "responder": {ExtendedKeyUsageOID.OCSP_SIGNING},
@@ -105,7 +107,7 @@ def verify_draft(
 ) -> x509.Certificate:
     """Return what `builder` makes, signed with a throwaway key, if it may be signed.
 
-    `kind` is root, issuing, service or responder, or one of the first two after
+    `kind` is root, cross, issuing, service or responder; root or issuing after
     `ml-dsa-`: then only its key is of another kind. `issuer` is None for a root.
 
     Raises:
@@ -234,7 +236,7 @@ def _check_extensions(certificate: x509.Certificate, kind: str) -> None:
 def _check_constraints(certificate: x509.Certificate, kind: str) -> None:
     extensions = certificate.extensions
     basic = extensions.get_extension_for_class(x509.BasicConstraints).value
-    if (basic.ca, basic.path_length) != (kind in _AUTHORITIES, _PATH_LENGTH[kind]):
+    if (basic.ca, basic.path_length) != (kind in _AUTHORITIES, _PATH_LENGTH.get(kind)):
         raise LintError("basic_constraints", f"{basic} in a {kind} certificate")
     usage = extensions.get_extension_for_class(x509.KeyUsage).value
     if usage != _KEY_USAGE[kind]:

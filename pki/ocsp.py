@@ -10,7 +10,6 @@ The ledger decides: an answer in the store that does not agree with it is not gi
 Nothing here uses a CA's key.
 """
 
-from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,6 +25,7 @@ from pki.entry import Entry, Event, Reason
 from pki.layout import Layout
 from pki.ledger import Ledger, read_ledger
 from pki.pointers import authority_of
+from pki.present import certificates, is_revoked
 from pki.published import StoredAnswer
 from pki.responder import Responder, read_responder
 
@@ -161,10 +161,11 @@ def sign_in_advance(
 def standing_of(ledger: Ledger, issuing: x509.Certificate, serial: int) -> Standing:
     """Return what the ledger says of the certificate with this serial."""
     issuer, text = issuing.subject.rfc4514_string(), f"{serial:x}"
-    return Standing(
-        ledger.find(Event.ISSUED, issuer=issuer, serial=text),
-        ledger.find(Event.REVOKED, issuer=issuer, serial=text),
-    )
+    issued = ledger.find(Event.ISSUED, issuer=issuer, serial=text)
+    # Issuing CAs that follow one another have one name; each answers for its own.
+    if issued is None or issued.authority not in {None, authority_of(issuing)}:
+        return Standing(None, None)
+    return Standing(issued, ledger.find(Event.REVOKED, issuer=issuer, serial=text))
 
 
 def _nonce(request: ocsp.OCSPRequest) -> bytes | None:
@@ -175,11 +176,14 @@ def _nonce(request: ocsp.OCSPRequest) -> bytes | None:
 
 
 def _issuer(ledger: Ledger, asked: _Asked, now: datetime) -> x509.Certificate | None:
-    """Return the issuing CA a request names, if it is one of ours that lasts."""
-    for entry in ledger.issued(after=now, identity="issuing"):
-        issuing = x509.load_der_x509_certificate(b64decode(entry.certificate or ""))
+    """Return the issuing CA a request names, if it is one of ours that lasts.
+
+    For a revoked one nobody answers, so that nobody calls what it signed good.
+    """
+    for issuing in certificates(ledger, "issuing").values():
         if _hashes_of(issuing, asked.digest) == (asked.name_hash, asked.key_hash):
-            return issuing
+            lasts = issuing.not_valid_after_utc > now
+            return issuing if lasts and not is_revoked(ledger, issuing) else None
     return None
 
 
@@ -207,7 +211,9 @@ def _stored(
     stored = ledger.published.answer(
         issuing.subject.rfc4514_string(), f"{asked.serial:x}", asked.digest
     )
-    if stored is None or stored.revoked != (standing.revoked is not None):
+    if stored is None or standing.issued is None:
+        return None
+    if stored.revoked != (standing.revoked is not None):
         return None
     left = clock.from_text(stored.next_update) - now
     if left <= timedelta(0):

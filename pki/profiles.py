@@ -1,7 +1,7 @@
-"""The kinds of certificate, as data: root, issuing CA, service, OCSP responder.
+"""Certificates to be: root, cross, issuing CA, service, OCSP responder.
 
-`founding` builds the first two, `decision` the third, `responder` the last; `signing`
-signs what comes out (RFC 5280, section 4; RFC 6960, section 4.2.2.2).
+`certifying` builds the first three, `decision` the fourth, `publication` the last;
+`signing` signs what comes out (RFC 5280, section 4; RFC 6960, section 4.2.2.2).
 The contents were chosen by trying them on nine independent verifiers:
 
 - The issuing CA is held to DNS names by a critical name constraint. There is none on
@@ -15,16 +15,16 @@ nothing with this file.
 """
 
 import secrets
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import NameOID
 
 from pki.errors import PkiError
 from pki.identity import DnsName, Names, trust_domain_uri
 from pki.pointers import Addresses, authority_of
+from pki.profile import CROSS, ISSUING_CA, RESPONDER, ROOT, SERVICE, Profile
 
 BACKDATING = timedelta(minutes=5)  # clocks that differ; counted in the life
 _SERIAL_BITS = 159  # of the 160 that 20 octets hold: the top bit would mean negative
@@ -48,48 +48,6 @@ class IssuerExpiredError(ProfileError):
     code = "issuer_expired"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Profile:
-    """What all certificates of one kind have in common."""
-
-    common_name: str | None  # after the trust domain; None: an empty subject
-    ca: bool
-    path_length: int | None
-    key_usage: frozenset[str]
-    extended_key_usage: tuple[x509.ObjectIdentifier, ...]
-
-
-ROOT = Profile(
-    common_name="root CA",
-    ca=True,
-    path_length=None,
-    key_usage=frozenset({"key_cert_sign", "crl_sign"}),
-    extended_key_usage=(),
-)
-ISSUING_CA = Profile(
-    common_name="issuing CA",
-    ca=True,
-    path_length=0,
-    key_usage=frozenset({"key_cert_sign", "crl_sign"}),
-    extended_key_usage=(),
-)
-SERVICE = Profile(
-    common_name=None,
-    ca=False,
-    path_length=None,
-    key_usage=frozenset({"digital_signature"}),
-    extended_key_usage=(
-        ExtendedKeyUsageOID.SERVER_AUTH,
-        ExtendedKeyUsageOID.CLIENT_AUTH,
-    ),
-)
-RESPONDER = Profile(
-    common_name="OCSP responder",
-    ca=False,
-    path_length=None,
-    key_usage=frozenset({"digital_signature"}),
-    extended_key_usage=(ExtendedKeyUsageOID.OCSP_SIGNING,),
-)
 _KEY_USAGES = (
     "digital_signature",
     "content_commitment",
@@ -136,13 +94,42 @@ def issuing_ca(  # noqa: PLR0913 - each is told apart by its name
         key,
         subject=_common_name(trust_domain, ISSUING_CA),
         issuer=issuer.subject,
-        issuer_key=_key_of(issuer),
+        issuer_key=key_of(issuer),
     )
     builder = _within(builder, *_life_under(issuer, lifetime, now))
     builder = _name_authority(builder, trust_domain)
     permitted = [x509.DNSName(name.text) for name in permitted_dns]
     constraints = x509.NameConstraints(permitted, excluded_subtrees=None)
     return builder.add_extension(constraints, critical=True)
+
+
+def cross(
+    other: x509.Certificate,
+    *,
+    issuer: x509.Certificate,
+    lifetime: timedelta,
+    now: datetime,
+) -> x509.CertificateBuilder:
+    """Return the certificate of another root's name and key, to be signed by a root.
+
+    Who trusts `issuer` alone trusts with it what `other` certified (RFC 4210, 4.4).
+
+    Raises:
+        IssuerExpiredError: `issuer` or `other` has no life left.
+    """
+    begins, ends = _life_under(issuer, lifetime, now)
+    _, others = _life_under(other, lifetime, now)
+    key = key_of(other)
+    builder = _begin(
+        CROSS,
+        key,
+        subject=other.subject,
+        issuer=issuer.subject,
+        issuer_key=key_of(issuer),
+    )
+    builder = _within(builder, begins, min(ends, others))
+    names = other.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    return builder.add_extension(names.value, critical=False)
 
 
 def service(  # noqa: PLR0913 - each is told apart by its name
@@ -175,7 +162,7 @@ def service(  # noqa: PLR0913 - each is told apart by its name
         key,
         subject=x509.Name([]),
         issuer=issuer.subject,
-        issuer_key=_key_of(issuer),
+        issuer_key=key_of(issuer),
         serial=serial,
     )
     builder = _within(builder, *_life_under(issuer, lifetime, now))
@@ -206,7 +193,7 @@ def responder(
         key,
         subject=_common_name(trust_domain, RESPONDER),
         issuer=issuer.subject,
-        issuer_key=_key_of(issuer),
+        issuer_key=key_of(issuer),
     )
     builder = _within(builder, *_life_under(issuer, lifetime, now))
     # Nobody can ask a responder whether it is revoked itself: it lives shortly instead.
@@ -291,7 +278,12 @@ def _name_authority(
     return builder.add_extension(x509.SubjectAlternativeName([uri]), critical=False)
 
 
-def _key_of(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
+def key_of(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
+    """Return the key of a CA certificate of ours.
+
+    Raises:
+        ProfileError: it is not on an elliptic curve.
+    """
     key = certificate.public_key()
     if not isinstance(key, ec.EllipticCurvePublicKey):
         raise ProfileError("the issuer's key is not on an elliptic curve")

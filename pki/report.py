@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 
 from pki import clock
+from pki.pointers import authority_of
 
 if TYPE_CHECKING:  # reading the ledger must not load what signs
     from pki.authority import Batch
@@ -20,8 +21,10 @@ if TYPE_CHECKING:  # reading the ledger must not load what signs
     from pki.entry import Entry
     from pki.inspection import State
     from pki.ledger import VerifiedLedger
+    from pki.present import Present
     from pki.published import Crl, Head
     from pki.restoring import Restored
+    from pki.rotation_steps import Step
     from pki.upkeep import Publication
     from pki.withdrawal import Withdrawn
 
@@ -36,6 +39,7 @@ def founding(before: "State", after: "State") -> dict[str, object]:
         "policy_changed": before.policy_changed,
         "root": _summary(after.root),
         "issuing": _summary(after.issuing),
+        **standing(after.standing),
     }
 
 
@@ -43,14 +47,54 @@ def batch(answered: "Batch") -> dict[str, object]:
     """Return what `issue` says: a verdict for each request, and the trust bundle."""
     return {
         "changed": any(answer.verdict in _CHANGING for answer in answered.answers),
-        "results": [_answer(answer, answered.issuing) for answer in answered.answers],
-        "trust_bundle": pem(answered.root),
+        "results": [_answer(answer, answered.standing) for answer in answered.answers],
+        **standing(answered.standing),
     }
 
 
-def bundle(root: x509.Certificate) -> dict[str, object]:
-    """Return what `bundle` says: the certificates to trust."""
-    return {"trust_bundle": pem(root), "sha256": _sha256(root)}
+def standing(present: "Present | None") -> dict[str, object]:
+    """Return what every host should have: whom to trust, by whom to be certified."""
+    if present is None:
+        return {
+            "trusted_roots": [],
+            "trust_bundle": "",
+            "issuer": None,
+            "issued_after": None,
+        }
+    return {
+        "trusted_roots": present.trusted_roots,
+        "trust_bundle": pem(*present.roots),
+        "issuer": authority_of(present.issuing),
+        "issued_after": present.issued_after,
+    }
+
+
+def rotation(present: "Present", *, changed: bool) -> dict[str, object]:
+    """Return what the verbs of `rotation` say: the phase, and what follows from it."""
+    step = present.rotation
+    history = [one for one in present.steps if step and one.id == step.id]
+    return {
+        "changed": changed,
+        "rotation": step
+        and {
+            "id": step.id,
+            "what": step.what,
+            "phase": step.phase,
+            "since": step.at,
+            "history": [_step(one) for one in history],
+        },
+        **standing(present),
+        "chain": pem(*present.chain),
+    }
+
+
+def bundle(present: "Present") -> dict[str, object]:
+    """Return what `bundle` says: the certificates to trust; the newest one's hash."""
+    return {
+        "trust_bundle": pem(*present.roots),
+        "trusted_roots": present.trusted_roots,
+        "sha256": _sha256(present.roots[-1]),
+    }
 
 
 def verified(ledger: "VerifiedLedger", *, witnesses: int = 0) -> dict[str, object]:
@@ -123,12 +167,14 @@ def entry(line: "Entry") -> dict[str, object]:
     return stated
 
 
-def pem(certificate: x509.Certificate) -> str:
-    """Return the PEM form."""
-    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+def pem(*certificates: x509.Certificate) -> str:
+    """Return the PEM form of certificates, one after the other."""
+    return "".join(
+        one.public_bytes(serialization.Encoding.PEM).decode() for one in certificates
+    )
 
 
-def _answer(answer: "Answer", issuing: x509.Certificate) -> dict[str, object]:
+def _answer(answer: "Answer", present: "Present") -> dict[str, object]:
     certificate, refusal = answer.certificate, answer.refusal
     return {
         "identity": answer.identity,
@@ -140,7 +186,18 @@ def _answer(answer: "Answer", issuing: x509.Certificate) -> dict[str, object]:
         if certificate
         else None,
         # In the order TLS sends them: the service first (RFC 8446, section 4.4.2).
-        "certificate": pem(certificate) + pem(issuing) if certificate else None,
+        "certificate": pem(certificate, *present.chain) if certificate else None,
+    }
+
+
+def _step(step: "Step") -> dict[str, object]:
+    return {
+        "phase": step.phase,
+        "at": step.at,
+        "run_id": step.run_id,
+        "waivers": [
+            {"identity": one.identity, "reason": one.reason} for one in step.waivers
+        ],
     }
 
 

@@ -48,7 +48,7 @@ class Order:
 class Holder:
     """For whom a certificate is: the identity the ledger files it under, its names."""
 
-    kind: str  # root, issuing, service or responder
+    kind: str  # root, cross, issuing, service or responder
     identity: str
     spiffe_id: str
     spki_sha256: str
@@ -127,7 +127,7 @@ def sign_and_record(
     with ledger.transaction():
         for order, certificate in zip(orders, signed, strict=True):
             if order.kind in _ENTITIES:
-                _supersede(ledger, order.planned)
+                _supersede(ledger, order)
             ledger.append(_issued(order.planned, certificate))
         also(signed)
     return signed
@@ -163,11 +163,14 @@ def sign_head(ledger: Ledger, key: ec.EllipticCurvePrivateKey, now: datetime) ->
     ledger.published.put_head(Head(sequence, digest, time, encoded))
 
 
-def _supersede(ledger: Ledger, planned: Entry) -> None:
+def _supersede(ledger: Ledger, order: Order) -> None:
     """Record that a new certificate takes the place of the one before, if it lasts."""
+    planned = order.planned
     earlier = ledger.newest_issued(planned.identity)
     if earlier is None or earlier.not_after <= planned.recorded_at:
         return
+    if order.kind == "responder" and earlier.authority != planned.authority:
+        return  # each issuing key has its own responder
     for event in (Event.SUPERSEDED, Event.REVOKED):
         if ledger.find(event, issuer=earlier.issuer, serial=earlier.serial):
             return

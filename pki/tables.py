@@ -155,7 +155,10 @@ CREATE TABLE restoration (
     Rule("restoration_stays", "DELETE", "restoration", "what was restored stays so"),
 )
 
-STEPS: dict[int, Step] = {1: _FIRST, 2: _SECOND, 3: _THIRD}
+# What an entry says that is about no certificate.
+_FOURTH: Step = ("ALTER TABLE entry ADD COLUMN detail TEXT",)
+
+STEPS: dict[int, Step] = {1: _FIRST, 2: _SECOND, 3: _THIRD, 4: _FOURTH}
 VERSION = max(STEPS)
 # In the order that lets a copy be filled: entries first, what leans on them later.
 TABLES = re.findall(

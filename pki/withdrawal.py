@@ -22,10 +22,11 @@ from pki.crl_series import publish_lists
 from pki.decision import Desk
 from pki.entry import Entry, Event, Reason
 from pki.errors import PkiError
-from pki.keyring import Keyring
+from pki.keyring import Keyring, has_key
 from pki.layout import Layout
 from pki.ledger import open_ledger
 from pki.pointers import authority_of, signer_of
+from pki.present import certificates, is_revoked
 from pki.published import Crl
 from pki.storage import exclusive
 from pki.upkeep import series_of
@@ -61,8 +62,8 @@ class Target:
 class Withdrawn:
     """What was revoked now, what had been before, and the lists of today.
 
-    `untold` is what was recorded as revoked but stands in no list, because the key of
-    an earlier issuing CA would have to sign that.
+    `untold` is what was recorded as revoked but stands in no list, because the issuing
+    CA that would sign that is revoked itself, or its key is gone.
     """
 
     revoked: tuple[Entry, ...]
@@ -98,18 +99,12 @@ def revoke(  # noqa: PLR0913 - each is told apart by its name
     with exclusive(layout.lock), open_ledger(layout.ledger) as ledger:
         desk = open_desk(layout, ledger, now(), run_id)
         found, before = _aim(desk, target)
-        entries = tuple(_revocation(entry, reason, desk) for entry in found)
+        entries = tuple(revocation(entry, reason, desk) for entry in found)
         if entries and _is_of_root(entries[0], desk):
-            _revoke_authority(desk, entries, keyring)
+            revoke_authorities(desk, entries, keyring)
         elif entries:
-            press = open_press(layout, desk, keyring)
-            responder = press.prepare()
-            told = [int(entry.serial, 16) for entry in entries if _is_told(entry, desk)]
-            with ledger.transaction():
-                for entry in entries:
-                    ledger.append(entry)
-                press.publish(responder, revoked=told)
-        return _withdrawn(desk, entries, before)
+            _revoke(layout, desk, entries, keyring)
+        return _withdrawn(layout, desk, entries, before)
 
 
 def preview(
@@ -125,8 +120,8 @@ def preview(
     with open_ledger(layout.ledger) as ledger:
         desk = open_desk(layout, ledger, now, run_id)
         found, before = _aim(desk, target)
-        entries = tuple(_revocation(entry, reason, desk) for entry in found)
-        return _withdrawn(desk, entries, before)
+        entries = tuple(revocation(entry, reason, desk) for entry in found)
+        return _withdrawn(layout, desk, entries, before)
 
 
 def _aim(desk: Desk, target: Target) -> tuple[list[Entry], tuple[Entry, ...]]:
@@ -158,7 +153,7 @@ def _issued(desk: Desk, target: Target) -> Sequence[Entry]:
         living = desk.ledger.issued(after=desk.now, identity=target.identity)
         return living if newest in living else [*living, newest]
     text = f"{target.serial or 0:x}"
-    for issuer in (desk.issuing, desk.root):
+    for issuer in (desk.issuing, desk.standing.root):
         name = issuer.subject.rfc4514_string()
         entry = desk.ledger.find(Event.ISSUED, issuer=name, serial=text)
         if entry and entry.identity == "root":
@@ -168,7 +163,8 @@ def _issued(desk: Desk, target: Target) -> Sequence[Entry]:
     raise UnknownCertificateError(f"no certificate with serial {text} was issued")
 
 
-def _revocation(issued: Entry, reason: Reason, desk: Desk) -> Entry:
+def revocation(issued: Entry, reason: Reason, desk: Desk) -> Entry:
+    """Return the entry that says that a certificate is revoked."""
     authority = issued.authority
     if authority is None:  # issued by the first release
         der = b64decode(issued.certificate or "")
@@ -185,37 +181,102 @@ def _revocation(issued: Entry, reason: Reason, desk: Desk) -> Entry:
 
 
 def _is_of_root(entry: Entry, desk: Desk) -> bool:
-    return entry.issuer == desk.root.subject.rfc4514_string()
+    return entry.issuer == desk.standing.root.subject.rfc4514_string()
 
 
-def _revoke_authority(desk: Desk, entries: Sequence[Entry], keyring: Keyring) -> None:
+def _revoke(
+    layout: Layout, desk: Desk, entries: Sequence[Entry], keyring: Keyring
+) -> None:
+    """Record it, and let each issuing CA tell of what it signed."""
+    signers = {entry.authority for entry in entries}
+    presses = [
+        open_press(layout, desk, keyring, issuing)
+        for authority, issuing in _telling(layout, desk).items()
+        if authority in signers
+    ]
+    prepared = [(press, press.prepare()) for press in presses]
+    with desk.ledger.transaction():
+        for entry in entries:
+            desk.ledger.append(entry)
+        for press, responder in prepared:
+            told = _serials(entries, authority_of(press.issuing))
+            press.publish(responder, revoked=told)
+
+
+def revocations_of(desk: Desk, identity: str, authority: str) -> list[Entry]:
+    """Return what revokes each certificate of a CA key that lasts, as superseded.
+
+    `identity` is issuing or cross, `authority` the identifier of the certified key.
+    """
+    found = []
+    for entry in desk.ledger.issued(after=desk.now, identity=identity):
+        der = b64decode(entry.certificate or "")
+        certificate = x509.load_der_x509_certificate(der)
+        if authority_of(certificate) == authority and not is_revoked(
+            desk.ledger, certificate
+        ):
+            found.append(revocation(entry, Reason.SUPERSEDED, desk))
+    return found
+
+
+def revoke_authorities(
+    desk: Desk,
+    entries: Sequence[Entry],
+    keyring: Keyring,
+    also: Callable[[], None] = lambda: None,
+) -> None:
+    """Revoke certificates of CAs in the lists of their roots, in one transaction.
+
+    Raises:
+        AuthorityCertificateError: the keyring has no root.
+    """
     if not keyring.has_root:
         raise AuthorityCertificateError(
             "to revoke an issuing CA takes the root's key: --root-passphrase-fd"
         )
-    key = keyring.open("root", desk.root)
+    signers = {entry.authority or "" for entry in entries}
+    roots = [certificates(desk.ledger, "root")[signer] for signer in signers]
+    opened = [(root, keyring.open("root", root)) for root in roots]
     with desk.ledger.transaction():
         for entry in entries:
             desk.ledger.append(entry)
-        touched = [int(entry.serial, 16) for entry in entries]
-        publish_lists(desk.ledger, series_of(desk, "root"), key, touched=touched)
+        for root, key in opened:
+            touched = _serials(entries, authority_of(root))
+            series = series_of(desk, "root", root)
+            publish_lists(desk.ledger, series, key, touched=touched)
+        also()
 
 
 def _withdrawn(
-    desk: Desk, entries: tuple[Entry, ...], before: tuple[Entry, ...]
+    layout: Layout, desk: Desk, entries: tuple[Entry, ...], before: tuple[Entry, ...]
 ) -> Withdrawn:
+    by_issuing = [entry for entry in entries if not _is_of_root(entry, desk)]
+    telling = _telling(layout, desk) if by_issuing else {}
     return Withdrawn(
         revoked=entries,
         before=before,
-        untold=tuple(entry for entry in entries if not _is_told(entry, desk)),
+        untold=tuple(one for one in by_issuing if one.authority not in telling),
         crls=tuple(desk.ledger.published.crls()),
     )
 
 
-def _is_told(entry: Entry, desk: Desk) -> bool:
-    """Return whether the present issuing key can list the certificate as revoked.
+def _telling(layout: Layout, desk: Desk) -> dict[str, x509.Certificate]:
+    """Return the issuing CAs that can list what they signed, by key identifier.
 
-    It cannot if an earlier key signed it: each has lists of its own.
+    Each has lists of its own. One whose key is gone, or that is revoked itself, has
+    none any more.
     """
-    issuer = desk.root if _is_of_root(entry, desk) else desk.issuing
-    return entry.authority == authority_of(issuer)
+    found = {authority_of(desk.issuing): desk.issuing}
+    for authority, issuing in certificates(desk.ledger, "issuing").items():
+        if (
+            issuing.not_valid_after_utc > desk.now
+            and not is_revoked(desk.ledger, issuing)
+            and has_key(layout, "issuing", issuing)
+        ):
+            found.setdefault(authority, issuing)
+    return found
+
+
+def _serials(entries: Sequence[Entry], authority: str) -> list[int]:
+    """Return the serials of what one CA key signed."""
+    return [int(one.serial, 16) for one in entries if one.authority == authority]

@@ -22,6 +22,7 @@ from logging import INFO, WARNING
 
 from cryptography import x509
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -47,7 +48,7 @@ from services.enrolment.office import Office
 from services.enrolment.queue import Queue
 from services.enrolment.renewal import names
 from services.enrolment.vitals import EnrolmentVitals
-from services.watched import Watched, file_stamp
+from services.watched import Watched
 from services.wire.peer import (
     Peer,
     PeerError,
@@ -74,19 +75,11 @@ class Enrolment:
         self._queue = queue
         self._clock = clock
         self._buckets = Buckets()
-        stamps = [file_stamp(path) for path in office.certificates]
-        self._authorities = Watched(
-            office.authorities,
-            lambda: [stamp() for stamp in stamps],
-            name="certificates of the CA",
-        )
 
     async def cacerts(self, _request: Request) -> Response:
         """Answer with the CA's certificates (section 4.1)."""
-        return Response(
-            messages.certificates(self._authorities.current()),
-            media_type=messages.CERTIFICATES,
-        )
+        found = await run_in_threadpool(self._office.authorities)
+        return Response(messages.certificates(found), media_type=messages.CERTIFICATES)
 
     async def csrattrs(self, _request: Request) -> Response:
         """Answer with what a request should hold (section 4.5)."""

@@ -19,13 +19,14 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from pki.authority import open_desk, read_certificate, sign
+from pki.authority import look, open_desk, sign
 from pki.decision import Answer, Request
 from pki.errors import PkiError
 from pki.keyring import Keyring
 from pki.layout import Layout
 from pki.ledger import Ledger, open_ledger
 from pki.passphrase import from_file
+from pki.present import present
 from pki.request import RequestError
 from pki.signing import Order, check_clock
 from pki.storage import exclusive
@@ -59,30 +60,23 @@ class Office:
         """
         try:
             self._layout.check_complete()
-            self._keyring.open("issuing", read_certificate(self._layout, "issuing"))
             with open_ledger(self._layout.ledger) as ledger:
+                self._keyring.open("issuing", present(ledger).issuing)
                 check_clock(ledger, self._clock())
         except (PkiError, OSError, ValueError) as error:
             raise UnavailableError(f"the CA cannot sign: {error}") from error
 
-    @property
-    def certificates(self) -> tuple[Path, Path]:
-        """The files of the issuing CA and the root."""
-        return self._layout.certificate("issuing"), self._layout.certificate("root")
-
     def authorities(self) -> list[x509.Certificate]:
-        """Return the issuing CA and the root.
+        """Return what is presented above a certificate, and the roots.
 
         Raises:
             UnavailableError: they cannot be read.
         """
         try:
-            return [
-                read_certificate(self._layout, "issuing"),
-                read_certificate(self._layout, "root"),
-            ]
+            standing = look(self._layout)
         except (PkiError, OSError) as error:
             raise UnavailableError(f"the CA's certificates: {error}") from error
+        return [*standing.chain, *standing.roots]
 
     def renew(
         self, request: x509.CertificateSigningRequest, present: x509.Certificate

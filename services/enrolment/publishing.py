@@ -15,11 +15,9 @@ from logging import ERROR, WARNING
 from threading import Event, Thread
 
 from pki import upkeep
-from pki.authority import read_certificate
 from pki.clock import from_text, utc_now
 from pki.keyring import Keyring
 from pki.layout import Layout
-from pki.pointers import authority_of
 from services import log, metrics
 from services.config import EnrolmentConfig
 from services.enrolment.office import keyring_of
@@ -66,15 +64,11 @@ class Upkeep:
             self.layout, keyring=self.keyring, run_id="publication", now=self.clock
         )
         ends: dict[str, datetime] = {}
-        for by in ("issuing", "root"):
-            authority = authority_of(read_certificate(self.layout, by))
-            own = [
-                from_text(crl.next_update)
-                for crl in made.crls
-                if crl.authority == authority
-            ]
-            if own:
-                ends[by] = min(own)
+        for by, authority in made.authorities:
+            for crl in made.crls:
+                if crl.authority == authority:
+                    end = from_text(crl.next_update)
+                    ends[by] = min(end, ends.get(by, end))
         metrics.published(ends)
         if made.root_waits and not self._root_waits:
             log.event("publication.root_waits", level=WARNING)

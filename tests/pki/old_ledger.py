@@ -35,7 +35,7 @@ def by_the_first_release(path: Path) -> None:
     previous = "0" * 64
     for sequence, entry in enumerate((PLANNED, issued(PLANNED)), start=1):
         stated = asdict(entry)
-        del stated["reason"], stated["authority"]
+        del stated["reason"], stated["authority"], stated["detail"]
         columns = {"sequence": sequence, **stated, "previous": previous}
         previous = columns["hash"] = sha256(canonical_json(columns)).hexdigest()
         connection.execute(

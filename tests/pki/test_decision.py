@@ -12,6 +12,7 @@ from pki.decision import Answer, Request, Verdict
 from pki.entry import Reason
 from pki.keys import unseal
 from pki.pointers import Addresses
+from pki.rotation_steps import Phase, What
 from tests.pki.builders import (
     ADDRESSES,
     ISSUING_PASSPHRASE,
@@ -22,6 +23,7 @@ from tests.pki.builders import (
     p256,
     policy_document,
 )
+from tests.pki.rotating import Rotating
 
 ORDERS = "orders@localhost"
 STOCK = "stock@localhost"
@@ -192,8 +194,7 @@ def test_certificate_of_an_earlier_issuing_key_is_not_given_again(
 ) -> None:
     """The chain that goes with the answer has to fit the certificate."""
     ca.issue((ORDERS, csr(key)))
-    other = Ca.found(ca.layout.directory.with_name("other"))
-    other.layout.certificate("issuing").replace(ca.layout.certificate("issuing"))
+    Rotating(ca, What.ISSUING).to(Phase.SWITCHING)
     (answer,) = decide(ca, (ORDERS, csr(key)))
     assert answer.verdict is Verdict.WOULD_ISSUE
 

@@ -152,7 +152,7 @@ def test_insertion_is_found(path: Path, store: Store) -> None:
         connection.execute(
             "INSERT INTO entry SELECT 7, event, recorded_at, run_id, issuer, '9', "
             "identity, spiffe_id, spki_sha256, not_before, not_after, certificate, "
-            "hash, 'f', reason, authority FROM entry WHERE sequence = 6"
+            "hash, 'f', reason, authority, detail FROM entry WHERE sequence = 6"
         )
     with pytest.raises(BrokenLedgerError, match="entry 7"):
         verify(path)

@@ -7,13 +7,19 @@ from pki.authority import Batch
 from pki.decision import Answer, UnknownIdentityError, Verdict
 from pki.inspection import State
 from pki.ledger import VerifiedLedger
+from pki.present import Present
 from tests.pki.builders import Forge
+
+
+def standing(forge: Forge) -> Present:
+    """Return a CA in no rotation."""
+    return Present(root=forge.root, issuing=forge.issuing, roots=(forge.root,))
 
 
 def test_refusal_has_code_and_reason(forge: Forge) -> None:
     """A refused request has no certificate, and does not count as a change."""
     refused = Answer("a@b", Verdict.REFUSED, refusal=UnknownIdentityError("who?"))
-    said = report.batch(Batch((refused,), forge.issuing, forge.root))
+    said = report.batch(Batch((refused,), standing(forge)))
     assert said["changed"] is False
     assert said["results"] == [
         {
@@ -32,9 +38,7 @@ def test_certificate_comes_before_its_issuer(forge: Forge) -> None:
     """In the order TLS sends them, and the root apart."""
     leaf = forge.leaf_draft.sign(forge.issuing_key)
     issued = Answer("a@b", Verdict.ISSUED, leaf)
-    said = json.loads(
-        json.dumps(report.batch(Batch((issued,), forge.issuing, forge.root)))
-    )
+    said = json.loads(json.dumps(report.batch(Batch((issued,), standing(forge)))))
     assert said["changed"] is True
     assert said["trust_bundle"] == report.pem(forge.root)
     (result,) = said["results"]
@@ -52,6 +56,10 @@ def test_absent_certificates_are_null() -> None:
         "policy_changed": False,
         "root": None,
         "issuing": None,
+        "trusted_roots": [],
+        "trust_bundle": "",
+        "issuer": None,
+        "issued_after": None,
     }
 
 

@@ -69,7 +69,7 @@ class Authority(Mesh):
         with patch("pki.clock.utc_now", lambda: utc_now() - age):
             Ca.found(self.layout.directory, self.document)
         self._keyring = keyring_of(self.layout, self.passphrase)
-        self.root = authority.trust_bundle(self.layout)
+        self.root = authority.look(self.layout).root
         pem = self.layout.certificate("issuing").read_bytes()
         self.issuing = x509.load_pem_x509_certificate(pem)
 
