@@ -49,7 +49,7 @@ test-lab: $(DEV) ## Roll out to seven Debian hosts and break them (root; minutes
 	@.venv/bin/python -m pytest -m "lab and rollout and not rotation" $(T)
 
 test-quick: $(DEV) ## Run the tests that take milliseconds
-	@.venv/bin/python -m pytest -m "not rollout and not lab and not judges and not rotation" \
+	@.venv/bin/python -m pytest -m "not rollout and not lab and not judges" \
 		$(or $(T),$(SIDE_BY_SIDE))
 
 schemathesis: $(DEV) ## Ask the live service for what it describes, for five minutes
