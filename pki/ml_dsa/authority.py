@@ -22,7 +22,7 @@ from pki import clock, envelope
 from pki.entry import Entry, Event
 from pki.errors import PkiError
 from pki.identity import trust_domain_uri
-from pki.inspection import KeyLostError, WrongKeyError, is_written, pem, recorded
+from pki.inspection import KeyLostError, WrongKeyError, is_written, pem
 from pki.keys import read_sealed
 from pki.layout import Layout, NoAuthorityError
 from pki.ledger import Ledger, open_ledger
@@ -30,6 +30,7 @@ from pki.ml_dsa import keys, profiles
 from pki.ml_dsa.statement import ISSUING, ROOT, identity_of, statement_on
 from pki.pointers import authority_of, signer_of
 from pki.policy import Policy, read_policy
+from pki.present import newest
 from pki.signing import Holder, Order, place_order, sign_and_record
 from pki.storage import exclusive, write_atomically
 
@@ -74,8 +75,8 @@ class ParallelCa:
         self.layout.check_complete()
         with exclusive(self.layout.lock), open_ledger(self.layout.ledger) as ledger:
             policy = read_policy(self.layout.policy.read_bytes())
-            root = before = recorded(ledger, ROOT)
-            issuing = recorded(ledger, ISSUING)
+            root = before = newest(ledger, ROOT)
+            issuing = newest(ledger, ISSUING)
             made = issuing is None or _is_over_half(issuing, self.now())
             if root is None or issuing is None or made:
                 key = self._key(ROOT, self.passphrases.root, before)
@@ -213,7 +214,7 @@ def issuing_of(ledger: Ledger) -> x509.Certificate:
     Raises:
         NoAuthorityError: there is none.
     """
-    found = recorded(ledger, ISSUING)
+    found = newest(ledger, ISSUING)
     if found is None:
         raise NoAuthorityError("there is no parallel CA: python -m pki ml-dsa init")
     return found
