@@ -62,19 +62,19 @@ class SpiffeBundle:
     refresh_hint: int | None  # seconds after which to ask again
 
 
-def read_bundle(trust_domain: str, content: bytes) -> TrustBundle:
+def read_bundle(trust_domain: str, content: bytes) -> SpiffeBundle:
     """Return the bundle of `trust_domain` in PEM or as a JWK Set.
 
     Raises:
         BundleError: it is neither, or not one of that trust domain.
     """
     if content.lstrip()[:1] == b"{":
-        return read_spiffe(trust_domain, content).trust
+        return read_spiffe(trust_domain, content)
     if content.strip() and b"-----BEGIN CERTIFICATE-----" not in content:
         raise BundleError("trust bundle is neither PEM nor a JWK Set")
     bundle = TrustBundle.from_pem(trust_domain, content)
     _check_authorities(bundle)
-    return bundle
+    return SpiffeBundle(bundle, sequence=None, refresh_hint=None)
 
 
 def read_spiffe(trust_domain: str, document: bytes) -> SpiffeBundle:

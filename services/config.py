@@ -237,6 +237,7 @@ class EnrolmentConfig(
     rate: Rate = Rate(per_second=1 / 60, burst=10)  # of each identity
     waiting: Annotated[int, Meta(ge=1, le=10_000)] = 64  # requests for the CA's key
     publication: PublicationConfig | None = None  # None: nothing is published here
+    bundle_port: Port | None = None  # of a SPIFFE bundle endpoint; None: none
     grace: Grace = 0  # how long after its end a certificate still renews itself
 
     def __post_init__(self) -> None:

@@ -7,8 +7,8 @@ the order of the drawing: identity, application, server.
 import importlib
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -29,6 +29,7 @@ from services.config import (
     read_config,
 )
 from services.description import DOCUMENT, description
+from services.following import following
 from services.gateway.app import create_app as create_gateway
 from services.gateway.gateway import Gateway
 from services.gateway.vitals import GatewayVitals
@@ -85,6 +86,11 @@ def serve(path: Path) -> None:
                     lambda: read_config(path), file_stamp(path), name=f"{path}: renewal"
                 ),
                 _identity(config),
+            ),
+            following(
+                Watched(
+                    lambda: read_config(path), file_stamp(path), name=f"{path}: bundles"
+                )
             ),
         ):
             listening.run()
@@ -184,6 +190,7 @@ def _token_service(path: Path, first: TokenServiceConfig) -> _Made:
 def _enrolment(path: Path, first: EnrolmentConfig) -> _Made:
     # Nowhere else: no other process has the code in it that signs certificates.
     from services.enrolment.app import create_app as create_front  # noqa: PLC0415
+    from services.enrolment.bundle import telling  # noqa: PLC0415
     from services.enrolment.publishing import publishing  # noqa: PLC0415
 
     def read() -> EnrolmentConfig:
@@ -193,14 +200,20 @@ def _enrolment(path: Path, first: EnrolmentConfig) -> _Made:
         return config
 
     config = Watched(read, file_stamp(path), name=str(path))
-    app = create_front(config)
+    app, identity = create_front(config), _identity(first)
+
+    @contextmanager
+    def beside() -> Iterator[None]:
+        with publishing(first), telling(first, identity):
+            yield
+
     return _Made(
         app,
-        _identity(first),
+        identity,
         CertificateStatus(lambda: config.current().revocation),
         app.state.vitals,
         grace=timedelta(seconds=first.grace),
-        beside=lambda: publishing(first),
+        beside=beside,
     )
 
 

@@ -72,7 +72,7 @@ def fetched_bundle(directory: Path, trust_domain: str) -> Path:
 
 def _read(trust_domain: str, paths: Sequence[Path]) -> TrustBundle:
     try:
-        return read_bundle(trust_domain, _newest(paths).read_bytes())
+        return read_bundle(trust_domain, newest(paths).read_bytes()).trust
     except (OSError, PkiError) as error:
         log.event(
             "bundle.refused", level=logging.ERROR, domain=trust_domain, reason=error
@@ -80,8 +80,12 @@ def _read(trust_domain: str, paths: Sequence[Path]) -> TrustBundle:
         return TrustBundle(trust_domain, ())
 
 
-def _newest(paths: Sequence[Path]) -> Path:
-    """Return the file that came last to its place, whatever date it was given."""
+def newest(paths: Sequence[Path]) -> Path:
+    """Return the file that came last to its place, whatever date it was given.
+
+    Raises:
+        BundleError: there is none.
+    """
     found = [(path.stat().st_ctime_ns, path) for path in paths if path.exists()]
     if not found:
         raise BundleError(f"there is no {paths[0]}")

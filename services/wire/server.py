@@ -157,6 +157,28 @@ def server(  # noqa: PLR0913 - all but two have the value that production uses
     return Server(config, inherited or _listen(address, port))
 
 
+def open_server(
+    app: Callable[..., Any],
+    *,
+    identity: LiveIdentity,
+    address: str,
+    port: int,
+    tls_minimum: Minimum,
+) -> Server:
+    """Bind `address` and return a server for `app` that everybody may ask.
+
+    It proves who it is and demands nothing of who asks; it is the second of its
+    process, as `plain_server` is.
+
+    Raises:
+        AddressError: the address or port cannot be listened on.
+    """
+    context = ServerContext(identity, minimum=tls_minimum, demand_certificate=False)
+    config = _config(app, address, port, http=_HttpTools, loop="auto")
+    config.ssl_context_factory = lambda _config, _default: context
+    return Server(config, _listen(address, port), notify=lambda _state: None)
+
+
 def plain_server(app: Callable[..., Any], *, address: str, port: int) -> Server:
     """Bind `address` and return a server for `app` over HTTP without TLS.
 

@@ -102,13 +102,13 @@ def test_either_form_is_recognised(forge: Forge) -> None:
     """Whoever is given a file need not be told which form it has."""
     pem = forge.root.public_bytes(Encoding.PEM)
     spiffe = json.dumps(_document(forge.root)).encode()
-    assert read_bundle(DOMAIN, pem) == read_bundle(DOMAIN, spiffe)
+    assert read_bundle(DOMAIN, pem).trust == read_bundle(DOMAIN, spiffe).trust
 
 
 @pytest.mark.parametrize("content", [b'{"keys": []}', b"", b"\n"])
 def test_no_keys_are_nothing_to_trust(forge: Forge, content: bytes) -> None:
     """A set without keys is a bundle, by which no chain is good."""
-    bundle = read_bundle(DOMAIN, content)
+    bundle = read_bundle(DOMAIN, content).trust
     chain = [forge.leaf_draft.sign(forge.issuing_key), forge.issuing]
     with pytest.raises(EmptyBundleError):
         trust.verify_chain(chain, bundle, now=NOW)
@@ -205,7 +205,7 @@ def test_a_root_of_another_domain_is_refused(
         content = json.dumps(_document(other_root)).encode()
     with pytest.raises(ForeignAuthorityError):
         read_bundle(DOMAIN, content)
-    assert read_bundle("partner.example", content).roots == (other_root,)
+    assert read_bundle("partner.example", content).trust.roots == (other_root,)
 
 
 def test_a_workloads_certificate_is_no_root(forge: Forge) -> None:
@@ -270,7 +270,7 @@ def test_the_command_writes_each_form(ca: Ca) -> None:
     assert pem == ca.layout.certificate("root").read_text()
     done = pki(*asked, "--format", "spiffe")
     bundle = read_spiffe(DOMAIN, done.output.encode())
-    assert bundle.trust == read_bundle(DOMAIN, pem.encode())
+    assert bundle.trust == read_bundle(DOMAIN, pem.encode()).trust
     assert bundle.refresh_hint == bundle_series.REFRESH_HINT
     assert pki(*asked, "--format", "spiffe").output == done.output
 

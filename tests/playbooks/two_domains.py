@@ -199,7 +199,7 @@ class Domain:
     ) -> httpx.Response:
         """Ask a process of this domain, showing a certificate from two files."""
         pem = b"".join(root.public_bytes(Encoding.PEM) for root in self.roots())
-        trust = read_bundle(f"{self.name}.test", pem)
+        trust = read_bundle(f"{self.name}.test", pem).trust
         context = client_context(None, self.spiffe_id(name), trust)
         context.load_cert_chain(*shown)
         with httpx.Client(verify=context, trust_env=False) as client:

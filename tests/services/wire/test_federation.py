@@ -118,7 +118,7 @@ def calls(house: House, url: str, leaf: Leaf) -> str:
 
 def spiffe_document(mesh: Mesh, *roots: x509.Certificate) -> bytes:
     """Return a SPIFFE bundle of a domain's roots."""
-    trust = read_bundle(mesh.trust_domain, mesh.bundle_pem)
+    trust = read_bundle(mesh.trust_domain, mesh.bundle_pem).trust
     bundle = SpiffeBundle(type(trust)(mesh.trust_domain, roots or trust.roots), 1, 300)
     return json.dumps(write_spiffe(bundle)).encode()
 
