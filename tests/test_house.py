@@ -82,6 +82,7 @@ FLOORS = [
         "services.attempt",
         "services.deployment",
         "services.description",
+        "services.following",
         "services.gateway",
         "services.key_exchange",
     },
@@ -120,6 +121,7 @@ LENT_TO = {
         "pki.upkeep",
     },
     "services.renewal": {"pki.storage"},
+    "services.following": {"pki.storage"},
 }
 SIGNS = {"pki.authority", "pki.keys", "pki.ledger", "pki.profiles", "services.token"}
 
@@ -139,6 +141,7 @@ MAY_IMPORT = {
         "services.wire.extension",
         "services.wire.grace",
         "services.wire.looked_at",
+        "services.following",
         "services.wire.tls",
         "services.wire.web",
     },
