@@ -134,6 +134,13 @@ def earlier_issuers(
     ]
 
 
+def telling(ledger: Ledger, standing: Present, now: datetime) -> set[str]:
+    """Return the key identifiers of all who tell of revocations now."""
+    earlier = earlier_issuers(ledger, standing, now)
+    ours = (standing.issuing, *standing.roots, *earlier)
+    return {authority_of(one) for one in ours}
+
+
 def is_revoked(ledger: Ledger, authority: x509.Certificate) -> bool:
     """Return whether a CA's certificate was revoked."""
     issuer, serial = authority.issuer.rfc4514_string(), f"{authority.serial_number:x}"

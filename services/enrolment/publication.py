@@ -40,6 +40,7 @@ from pki.layout import Layout
 from pki.ledger import Ledger, read_ledger
 from pki.ocsp import OcspService
 from pki.pointers import authority_of
+from pki.present import present, telling
 from services import log, metrics
 from services.enrolment.answers import NO_STORE, answered, failed, lost
 from services.enrolment.body import read_body
@@ -125,9 +126,12 @@ class Publication:
         with read_ledger(self._layout.ledger) as ledger:
             crl = ledger.published.crl(authority, scope)
             lasts = crl and _certificate(ledger, authority, now)
+            tells = authority in telling(ledger, present(ledger), now)
         if crl is None or not lasts:  # nothing verifies under a CA that has ended
             raise NotPublishedError(f"list {scope!r} of {authority!r}")
         left = from_text(crl.next_update) - now
+        if left <= timedelta(0) and not tells:
+            raise NotPublishedError(f"list {scope!r} of {authority!r}, followed by now")
         if left <= timedelta(0):
             metrics.outdated("crl")
             log.event(

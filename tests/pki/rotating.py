@@ -108,8 +108,9 @@ class Rotating:
         waivers: Sequence[Waiver] = (),
         evidence: Callable[[Evidence], Evidence] = lambda one: one,
     ) -> rotation.Moved:
-        """Begin the next phase on what `held` shows; by default everyone's, anew."""
-        held = self.everyone() if held is None else held
+        """Begin the next phase on what `held` shows: by default all that it takes."""
+        if held is None:
+            held = [] if self.phase is Phase.PREPARED else self.everyone()
         proof = Proof([evidence(one.evidence) for one in held], list(waivers))
         return rotation.advance(
             self.ca.layout,
