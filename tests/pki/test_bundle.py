@@ -184,7 +184,7 @@ def test_what_is_no_json_object_is_refused(text: str) -> None:
 def test_what_is_neither_form_is_refused() -> None:
     """A file of something else is not an empty bundle."""
     with pytest.raises(BundleError):
-        read_bundle(DOMAIN, b"-----BEGIN PRIVATE KEY-----")
+        read_bundle(DOMAIN, b"-----BEGIN PUBLIC KEY-----")
 
 
 def test_a_jwk_of_another_key_is_refused(forge: Forge) -> None:

@@ -232,3 +232,42 @@ def test_a_domain_stands_in_one_place(
     path.write_text(f"{sample}\n{federation}".replace(before, after, 1))
     with pytest.raises(TopologyError, match=sentence):
         load(path)
+
+
+def with_endpoint(sample: str, port: int, *, front: bool = True) -> str:
+    """Return the sample with a bundle endpoint, and with a front or without."""
+    document = yaml.safe_load(sample)
+    document["ca"] = {"host": "localhost", "bundle": {"port": port}}
+    if front:
+        document["ca"]["port"] = 8450
+    return yaml.safe_dump(document)
+
+
+def test_the_front_tells_our_bundle(tmp_path: Path, sample: str) -> None:
+    """At the port that the topology says; without one there is no endpoint."""
+    path = tmp_path / "topology.yml"
+    path.write_text(with_endpoint(sample, 8452))
+    told = process_document(load(path), "enrolment", "localhost", PLACES)
+    assert told["bundle_port"] == 8452
+    path.write_text(sample)
+    untold = process_document(load(path), "enrolment", "localhost", PLACES)
+    assert "bundle_port" not in untold
+
+
+@pytest.mark.parametrize(
+    ("port", "front", "sentence"),
+    [
+        (8452, False, "ca.bundle: is the CA's front's, expected ca.port beside it"),
+        (8450, True, "8450 is the port of"),
+        (8441, True, "8441 is the port of"),
+    ],
+)
+def test_an_endpoint_needs_a_front_and_a_port(
+    tmp_path: Path, sample: str, port: int, *, front: bool, sentence: str
+) -> None:
+    """Of its own: nobody else listens there."""
+    path = tmp_path / "topology.yml"
+    path.write_text(with_endpoint(sample, port, front=front))
+    with pytest.raises(TopologyError) as caught:
+        load(path)
+    assert sentence in str(caught.value)

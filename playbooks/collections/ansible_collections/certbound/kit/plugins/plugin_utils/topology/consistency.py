@@ -148,6 +148,8 @@ def _fronts(topology: Topology) -> Iterator[tuple[KeyPath, int]]:
         yield ("ca",), topology.ca_port
     if topology.publication is not None:
         yield ("ca", "publication"), topology.publication.port
+    if topology.bundle_port is not None:
+        yield ("ca", "bundle"), topology.bundle_port
 
 
 def _check_audiences(document: Document, topology: Topology) -> None:

@@ -81,6 +81,10 @@ def check_federation(document: Document, topology: Topology) -> None:
     Raises:
         TopologyError: the sentence says where, and what was expected.
     """
+    if topology.bundle_port is not None and topology.ca_port is None:
+        raise document.refuse(
+            ("ca", "bundle"), "is the CA's front's, expected ca.port beside it"
+        )
     seen: dict[str, str] = {}
     for domain, other in topology.federation.items():
         key = ("federation", domain)
@@ -182,6 +186,12 @@ def federation_of_clients(topology: Topology) -> Json:
         if other.callers
     }
     return {"federation": concerned} if concerned else {}
+
+
+def bundle_endpoint(topology: Topology) -> Json:
+    """Return where the CA's front tells our own bundle, as a member; or nothing."""
+    port = topology.bundle_port
+    return {} if port is None else {"bundle_port": port}
 
 
 def foreign_clients(topology: Topology, lifetime: int) -> Json:

@@ -86,6 +86,7 @@ def _topology(data: dict[str, Any]) -> Topology:
         ca_port=data["ca"].get("port"),
         ledger=_ledger(data["ca"]),
         publication=_publication(data["ca"], hosts),
+        bundle_port=data["ca"].get("bundle", {}).get("port"),
         token_hosts=tuple(token_service["hosts"]),
         token_port=token_service["port"],
         token_store=_store(token_service),

@@ -212,6 +212,7 @@ class Topology:
     ca_port: int | None  # of the CA's front; None: roll-outs alone renew
     ledger: Store | None  # None: a file of the CA's directory
     publication: Publication | None  # None: nobody learns of a revocation
+    bundle_port: int | None  # of a SPIFFE bundle endpoint; None: there is none
     token_hosts: tuple[str, ...]
     token_port: int
     issuer: str

@@ -18,7 +18,12 @@ from .addresses import (
     token_service,
     url_of,
 )
-from .federated import federation_of, federation_of_clients, foreign_callees
+from .federated import (
+    bundle_endpoint,
+    federation_of,
+    federation_of_clients,
+    foreign_callees,
+)
 from .hops import hops
 from .instances import instance_id, instances_on
 from .model import ENROLMENT, TOKEN_SERVICE, Gateway, Service, Store, Topology
@@ -80,6 +85,7 @@ def _of_front(topology: Topology, places: Places) -> Json:
         "ca": str(places.authority),
         "issuing_passphrase": str(places.secret(ENROLMENT, "issuing-passphrase")),
         **publication(topology),
+        **bundle_endpoint(topology),
         **grace(topology),
     }
 
