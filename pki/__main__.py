@@ -27,6 +27,7 @@ from pki.command import (
     token_options,
     token_places,
 )
+from pki.inventory_command import inventory
 from pki.ledger_command import ledger
 from pki.ml_dsa_command import ml_dsa
 from pki.revocation_command import crl, revoke
@@ -228,7 +229,17 @@ def _requests(document: bytes) -> "list[Request]":
         raise InputError(f"standard input: {error}") from error
 
 
-for _command in (ceremony, ledger, ml_dsa, revoke, crl, rotation, backup, restore):
+for _command in (
+    ceremony,
+    ledger,
+    ml_dsa,
+    revoke,
+    crl,
+    rotation,
+    backup,
+    restore,
+    inventory,
+):
     main.add_command(_command)
 
 if __name__ == "__main__":

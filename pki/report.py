@@ -15,11 +15,14 @@ from pki import clock
 from pki.pointers import authority_of
 
 if TYPE_CHECKING:  # reading the ledger must not load what signs
+    from collections.abc import Sequence
+
     from pki.authority import Batch
     from pki.backup import Backup
     from pki.decision import Answer
     from pki.entry import Entry
     from pki.inspection import State
+    from pki.inventory import Difference, Item
     from pki.ledger import VerifiedLedger
     from pki.present import Present
     from pki.published import Crl, Head
@@ -83,6 +86,7 @@ def rotation(present: "Present", *, changed: bool) -> dict[str, object]:
             "since": step.at,
             "history": [_step(one) for one in history],
         },
+        "done": {one.what: one.at for one in present.steps if one.phase == "done"},
         **standing(present),
         "chain": pem(*present.chain),
     }
@@ -158,6 +162,17 @@ def restored(done: "Restored") -> dict[str, object]:
         "lost": done.lost,
         "lost_revocations": done.lost_revocations,
     }
+
+
+def inventory(
+    items: "Sequence[Item]", differences: "Sequence[Difference] | None"
+) -> dict[str, object]:
+    """Return what `inventory` says; how hosts differ only if they were asked."""
+    shown: dict[str, object] = {"certificates": [asdict(item) for item in items]}
+    if differences is None:
+        return shown
+    told = [asdict(difference) for difference in differences]
+    return {**shown, "differences": told, "ok": not told}
 
 
 def entry(line: "Entry") -> dict[str, object]:

@@ -47,7 +47,13 @@ FLOORS = [
     },
     {"pki.ocsp", "pki.signing", "pki.bundle_series"},
     {"pki.crl_series"},
-    {"pki.certifying", "pki.inspection", "pki.publication", "pki.witness"},
+    {
+        "pki.certifying",
+        "pki.inspection",
+        "pki.inventory",
+        "pki.publication",
+        "pki.witness",
+    },
     {"pki.decision", "pki.founding", "pki.backup", "pki.ceremony", "pki.ml_dsa"},
     {"pki.restoring"},
     {"pki.authority", "pki.laggards", "pki.successors"},
@@ -58,6 +64,7 @@ FLOORS = [
     {
         "pki.backup_command",
         "pki.ceremony_command",
+        "pki.inventory_command",
         "pki.ledger_command",
         "pki.ml_dsa_command",
         "pki.revocation_command",
