@@ -21,6 +21,7 @@ MODULES = (
     "preflight",
     "release_install",
     "revert",
+    "revocation",
     "rotation",
     "rotation_evidence",
     "served",
