@@ -23,9 +23,11 @@ from pki.bundle import (
     write_spiffe,
 )
 from pki.profiles import root
+from pki.rotation_steps import What
 from pki.trust import BundleError, EmptyBundleError, TrustBundle
 from tests.pki.builders import NOW, Ca, Forge, p256
 from tests.pki.command import pki
+from tests.pki.rotating import Rotating
 
 Document = dict[str, Any]
 Fault = Callable[[Document], object]
@@ -243,6 +245,28 @@ def test_the_number_rises_with_a_clock_that_went_back(ca: Ca) -> None:
     assert first is not None
     assert bundle_series.published(ca.layout, both, now=earlier).sequence == first + 1
     assert bundle_series.published(ca.layout, own, now=earlier).sequence == first + 2
+
+
+def test_the_number_rises_with_every_change_of_a_rotation(ca: Ca) -> None:
+    """A new root comes, the old one goes: two changes, and none in the phases between.
+
+    Whoever follows the numbers trusts both roots while either signs.
+    """
+    rotating = Rotating(ca, What.ROOT)
+    rotating.begin()
+    told = []
+    while rotating.phase:
+        roots = rotating.standing.roots
+        bundle = bundle_series.published(ca.layout, roots, now=NOW)
+        told.append((bundle.sequence, len(bundle.trust.roots)))
+        rotating.advance()
+    first, *_ = told
+    assert first[0] is not None
+    assert told == [
+        (first[0], 1),
+        *[(first[0] + 1, 2)] * 3,
+        (first[0] + 2, 1),
+    ]
 
 
 def test_the_number_rises_after_the_file_was_lost(ca: Ca) -> None:
