@@ -596,6 +596,16 @@ MISTAKES = {
         "ca:\n  ledger_password: /etc/password\n",
         "ca.ledger_password: expected only beside ca.ledger",
     ),
+    "a token without a module": (
+        "ca:\n",
+        "ca:\n  keys: {issuing: issuing}\n",
+        "ca.keys.module: missing, expected an absolute path",
+    ),
+    "a token of no label": (
+        "ca:\n",
+        "ca:\n  keys: {module: /usr/lib/hsm.so, issuing: 'a label '}\n",
+        'ca.keys.issuing: got "a label ", expected the label of the token',
+    ),
     "a store in the clear": (
         "    resource: /stock\n",
         "    resource: /stock\n    store: redis://redis.shop.internal\n",

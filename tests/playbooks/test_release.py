@@ -99,6 +99,23 @@ def test_a_release_is_known_by_what_it_is_made_of(tmp_path: Path, lock: Path) ->
     assert len(set(seen)) == len(seen)
 
 
+def test_the_library_of_tokens_travels_where_it_is_wanted(
+    tmp_path: Path, project: Path
+) -> None:
+    """It is a release of its own; all else in it is what every host gets."""
+    target = Target.parse("cp313-aarch64")
+    plain = release_of(project, tmp_path, target)
+    tokens = release_of(project, tmp_path, target, tokens=True)
+    assert plain.digest != tokens.digest
+    held = {
+        release.lock: {one.line for one in read_lock(project / release.lock, target)}
+        for release in (plain, tokens)
+    }
+    more = {line.partition("==")[0] for line in held[tokens.lock] - held[plain.lock]}
+    assert more == {"asn1crypto", "python-pkcs11"}
+    assert held[plain.lock] < held[tokens.lock]
+
+
 def test_bill_names_everything_with_hash_license_and_needs(tmp_path: Path) -> None:
     """The bill is read off the wheels, and is the same whoever writes it."""
     product = read_wheel(

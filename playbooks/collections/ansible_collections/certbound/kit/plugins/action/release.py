@@ -37,13 +37,19 @@ class ActionModule(ActionBase):
                 "project": {"type": "path", "required": True},
                 "directory": {"type": "path", "required": True},
                 "targets": {"type": "list", "elements": "str", "required": True},
+                "tokens": {"type": "bool", "default": False},
             }
         )
         project, directory = Path(arguments["project"]), Path(arguments["directory"])
         releases, made = {}, []
         try:
             for name in arguments["targets"]:
-                release = release_of(project, directory, Target.parse(name))
+                release = release_of(
+                    project,
+                    directory,
+                    Target.parse(name),
+                    tokens=arguments["tokens"],
+                )
                 if not release.is_made:
                     made.append(f"{name}: {release.digest}\n")
                     if not self._task.check_mode:

@@ -76,6 +76,7 @@ vars:
 """
 
 import os
+from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -192,6 +193,7 @@ class InventoryModule(BaseInventoryPlugin):
                 topology.lifetimes.renew_before.total_seconds()
             ),
             "certbound_ca_policy": ca_policy(topology),
+            "certbound_ca_keys": asdict(topology.keys) if topology.keys else {},
             "certbound_ca_ledger": {
                 "url": topology.ledger.url,
                 "password_file": topology.ledger.password,

@@ -53,6 +53,16 @@ options:
   issuing_passphrase:
     description: Given by the action.
     type: str
+  pkcs11_module:
+    description: The library of the PKCS#11 tokens in which keys are made, on this host.
+    type: path
+  issuing_token:
+    description: The label of the token with the issuing key; its passphrase is then the
+      token's PIN, which is not made at random.
+    type: str
+  root_token:
+    description: The same for the root's key.
+    type: str
   policy:
     description: What the CA may sign, as C(python -m pki init) reads it.
     type: dict
@@ -111,6 +121,12 @@ _SEALED = {
     "root_passphrase": "root.key.sealed",
     "issuing_passphrase": "issuing.key.sealed",
 }
+_TOKENS = {"root_passphrase": "root_token", "issuing_passphrase": "issuing_token"}
+_OPTIONS = {
+    "pkcs11_module": "--pkcs11-module",
+    "issuing_token": "--issuing-token",
+    "root_token": "--root-token",
+}
 _EVERYTHING = ["ledger", "root", "issuing CA", "policy"]
 
 
@@ -133,14 +149,20 @@ def ensure_authority(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
         return foreseen
     if not all(params[name] for name in _SEALED):
         directory = params["directory"]
+        # A token has its PIN already, as a sealed key its passphrase.
         sealed = {
-            n: os.path.exists(os.path.join(directory, f)) for n, f in _SEALED.items()
+            n: bool(params.get(_TOKENS[n]))
+            or os.path.exists(os.path.join(directory, f))
+            for n, f in _SEALED.items()
         }
         return {**foreseen, "wanting": sealed}
     if params.get("ledger"):
         arguments += ["--ledger", params["ledger"]]
         if params.get("ledger_password_file"):
             arguments += ["--ledger-password-file", params["ledger_password_file"]]
+    for name, option in _OPTIONS.items():
+        if params.get(name):
+            arguments += [option, params[name]]
     return run_pki(
         params["command"],
         arguments,
@@ -177,6 +199,10 @@ def main() -> None:
             "issuing_passphrase_file": {"type": "path", "no_log": False},
             "root_passphrase": {"type": "str", "no_log": True},
             "issuing_passphrase": {"type": "str", "no_log": True},
+            "pkcs11_module": {"type": "path"},
+            # Labels of tokens: what opens them is a passphrase.
+            "issuing_token": {"type": "str", "no_log": False},
+            "root_token": {"type": "str", "no_log": False},
             "policy": {"type": "dict", "required": True},
             "ledger": {"type": "str"},
             "ledger_password_file": {"type": "path", "no_log": False},

@@ -37,6 +37,10 @@ options:
     type: list
     elements: str
     required: true
+  tokens:
+    description: Whether a host needs the library for a PKCS#11 token with the CA's keys.
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""

@@ -30,6 +30,7 @@ Say = Callable[[str], None]
 
 _RECIPE = "1"  # changes when the archive's form does
 _LOCK = "requirements-hosts.lock"
+_LOCK_WITH_TOKENS = "requirements-hosts-pkcs11.lock"
 _PRODUCT = ("pyproject.toml", "README.md", "LICENSE", "pki", "services")
 _EPOCH = 315532800  # 1980-01-01, the first day that a zip file can name
 
@@ -41,6 +42,7 @@ class Release:
     target: str
     digest: str
     archive: Path
+    lock: str  # the file that names what is in it
 
     @property
     def sbom(self) -> Path:
@@ -53,17 +55,23 @@ class Release:
         return self.archive.exists() and self.sbom.exists()
 
 
-def release_of(project: Path, directory: Path, target: Target) -> Release:
-    """Return what the release of today's sources is called, and where it lies."""
+def release_of(
+    project: Path, directory: Path, target: Target, *, tokens: bool = False
+) -> Release:
+    """Return what the release of today's sources is called, and where it lies.
+
+    With `tokens` the library is in it that the CA's host needs for a PKCS#11 token.
+    """
+    lock = _LOCK_WITH_TOKENS if tokens else _LOCK
     digest = hashlib.sha256(f"{_RECIPE} {target.name}".encode())
-    for pinned in read_lock(project / _LOCK, target):
+    for pinned in read_lock(project / lock, target):
         digest.update(pinned.line.encode() + b"\n")
     for path in _sources(project):
         content = hashlib.sha256(path.read_bytes()).hexdigest()
         digest.update(f"{path.relative_to(project)} {content}\n".encode())
     name = digest.hexdigest()[:16]
     archive = directory / f"certbound-{name}-{target.name}.tar"
-    return Release(target=target.name, digest=name, archive=archive)
+    return Release(target=target.name, digest=name, archive=archive, lock=lock)
 
 
 def make(release: Release, project: Path, say: Say) -> None:
@@ -75,7 +83,7 @@ def make(release: Release, project: Path, say: Say) -> None:
     target = Target.parse(release.target)
     release.archive.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
-        pinned = read_lock(project / _LOCK, target)
+        pinned = read_lock(project / release.lock, target)
         wheels = _wheels(release.archive.parent / "wheels", target, pinned, say)
         say(f"{target.name}: packing the product")
         product = _product_wheel(project, Path(temporary))

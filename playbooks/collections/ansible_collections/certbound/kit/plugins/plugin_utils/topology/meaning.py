@@ -24,6 +24,7 @@ from .model import (
     Route,
     Service,
     Store,
+    Tokens,
     Topology,
     seconds,
     spiffe_id,
@@ -85,6 +86,7 @@ def _topology(data: dict[str, Any]) -> Topology:
         ca_host=data["ca"]["host"],
         ca_port=data["ca"].get("port"),
         ledger=_ledger(data["ca"]),
+        keys=_keys(data["ca"].get("keys")),
         publication=_publication(data["ca"], hosts),
         bundle_port=data["ca"].get("bundle", {}).get("port"),
         token_hosts=tuple(token_service["hosts"]),
@@ -119,6 +121,12 @@ def _ledger(ca: dict[str, Any]) -> Store | None:
     if "ledger" not in ca:
         return None
     return Store(url=ca["ledger"], password=ca.get("ledger_password"))
+
+
+def _keys(keys: dict[str, str] | None) -> Tokens | None:
+    if keys is None:
+        return None
+    return Tokens(module=keys["module"], issuing=keys["issuing"], root=keys.get("root"))
 
 
 def _publication(ca: dict[str, Any], hosts: dict[str, Host]) -> Publication | None:

@@ -64,6 +64,15 @@ class Host:
 
 
 @dataclass(frozen=True)
+class Tokens:
+    """The PKCS#11 tokens in which the CA's keys are made, by their labels."""
+
+    module: str
+    issuing: str
+    root: str | None  # None: sealed in a file
+
+
+@dataclass(frozen=True)
 class Publication:
     """Where revocations are told, and how soon everybody must know of them."""
 
@@ -211,6 +220,7 @@ class Topology:
     ca_host: str
     ca_port: int | None  # of the CA's front; None: roll-outs alone renew
     ledger: Store | None  # None: a file of the CA's directory
+    keys: Tokens | None  # None: sealed in files
     publication: Publication | None  # None: nobody learns of a revocation
     bundle_port: int | None  # of a SPIFFE bundle endpoint; None: there is none
     token_hosts: tuple[str, ...]
