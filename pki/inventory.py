@@ -21,6 +21,7 @@ from pki import clock
 from pki.entry import Entry, Event
 from pki.errors import PkiError
 from pki.ledger import Ledger
+from pki.ml_dsa.coverage import Coverage, is_statement, key_exchange
 from pki.pointers import signer_of
 
 
@@ -64,12 +65,17 @@ class Item:
     not_after: str
     state: State
     key_algorithm: str
+    # What would outlast a quantum computer: yes, no, unknown; nothing of the CA's own.
+    quantum_safe_key_exchange: str
+    quantum_safe_authentication: str
+    quantum_safe_statement: str
 
 
 class Presented(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """What the ports of one identity present; why nothing, if so."""
 
     serials: list[str] = []
+    groups: list[str] = []  # in which its ports agree on keys, such as X25519MLKEM768
     owner: str | None = None
     reason: str | None = None
 
@@ -108,14 +114,17 @@ def read_presented(document: bytes) -> dict[str, Presented]:
 
 
 def take(
-    ledger: Ledger, now: datetime, *, owners: Mapping[str, str] | None = None
+    ledger: Ledger, now: datetime, *, presented: Mapping[str, Presented] | None = None
 ) -> list[Item]:
     """Return every certificate that was ever issued, oldest first.
+
+    Statements of the parallel CA are told of with the certificates they are about.
 
     Args:
         ledger: read in one pass.
         now: the moment of the states.
-        owners: by identity; the others belong to whom their identity names.
+        presented: what hosts say by identity: an owner other than whom the identity
+            names, and how keys are agreed on.
     """
     issued: list[Entry] = []
     marked: dict[Event, set[tuple[str, str]]] = {event: set() for event in Event}
@@ -123,10 +132,16 @@ def take(
         marked[entry.event].add((entry.issuer, entry.serial))
         if entry.event is Event.ISSUED:
             issued.append(entry)
-    owned = owners or {}
+    coverage, told = Coverage(issued), presented or {}
     return [
-        _item(entry, _state(entry, marked, clock.to_text(now)), owned)
+        _item(
+            entry,
+            _state(entry, marked, clock.to_text(now)),
+            told.get(entry.identity, Presented()),
+            coverage,
+        )
         for entry in issued
+        if not is_statement(entry)
     ]
 
 
@@ -198,12 +213,12 @@ def _state(
     return State.SUPERSEDED if key in marked[Event.SUPERSEDED] else State.ISSUED
 
 
-def _item(entry: Entry, state: State, owners: Mapping[str, str]) -> Item:
+def _item(entry: Entry, state: State, said: Presented, coverage: Coverage) -> Item:
     certificate = x509.load_der_x509_certificate(b64decode(entry.certificate or ""))
     service, _, host = entry.identity.partition("@")
     return Item(
         identity=entry.identity,
-        owner=owners.get(entry.identity) or service,
+        owner=said.owner or service,
         host=host,
         spiffe_id=entry.spiffe_id,
         serial=entry.serial,
@@ -212,6 +227,9 @@ def _item(entry: Entry, state: State, owners: Mapping[str, str]) -> Item:
         not_after=entry.not_after,
         state=state,
         key_algorithm=key_algorithm(certificate),
+        quantum_safe_key_exchange=key_exchange(said.groups) if host else "",
+        quantum_safe_authentication="no" if host else "",  # key and signatures: ECDSA
+        quantum_safe_statement=coverage.of(entry) if host else "",
     )
 
 

@@ -8,7 +8,8 @@ from pki.command import answers_in_json, directory_option, standard_input
 
 _EXAMPLES = """\b
 Standard input, with --reconcile: what the live ports present
-  {"presented": {"orders@web-1": {"serials": ["4c1…"], "owner": "shop team"},
+  {"presented": {"orders@web-1": {"serials": ["4c1…"], "owner": "shop team",
+                                  "groups": ["X25519MLKEM768"]},
                  "stock@web-1": {"serials": [], "reason": "nobody listens"}}}
 \b
 Example:
@@ -31,6 +32,10 @@ def inventory(
 ) -> dict[str, object] | str:
     """Show every certificate: whose, where, by which key of the CA, until when, state.
 
+    `quantum_safe_…` says what would outlast a quantum computer: the key exchange of the
+    live port (unknown unless standard input says), authentication (no), and whether
+    the parallel CA has made a statement (`ml-dsa`).
+
     The owner is the service, unless standard input says another.
     """
     from pki import clock, report
@@ -39,9 +44,8 @@ def inventory(
     from pki.ledger import read_ledger
 
     presented = taking.read_presented(standard_input()) if reconcile else {}
-    owners = {name: said.owner for name, said in presented.items() if said.owner}
     with read_ledger(Layout(directory).ledger) as ledger:
-        items = taking.take(ledger, clock.utc_now(), owners=owners)
+        items = taking.take(ledger, clock.utc_now(), presented=presented)
     shown = [
         item for item in items if everything or item.state is not taking.State.EXPIRED
     ]

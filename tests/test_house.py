@@ -50,12 +50,11 @@ FLOORS = [
     {
         "pki.certifying",
         "pki.inspection",
-        "pki.inventory",
         "pki.publication",
         "pki.witness",
     },
     {"pki.decision", "pki.founding", "pki.backup", "pki.ceremony", "pki.ml_dsa"},
-    {"pki.restoring"},
+    {"pki.inventory", "pki.restoring"},
     {"pki.authority", "pki.laggards", "pki.successors"},
     {"pki.upkeep"},
     {"pki.withdrawal"},

@@ -60,7 +60,8 @@ def test_item_says_whose_and_by_which_key(ca: Ca) -> None:
     assert (root.identity, issuing.identity) == ("root", "issuing")
     assert root.issuer == issuing.issuer != item.issuer
     with read_ledger(ca.layout.ledger) as ledger:
-        owned = inventory.take(ledger, utc_now(), owners={ORDERS: "shop team"})
+        said = {ORDERS: Presented(owner="shop team")}
+        owned = inventory.take(ledger, utc_now(), presented=said)
     assert owned[-1].owner == "shop team"
 
 

@@ -10,10 +10,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import mldsa
 
-from pki import clock, envelope, signing
+from pki import clock, envelope, inventory, signing
 from pki.entry import Event
 from pki.errors import PkiError
 from pki.inspection import KeyLostError, WrongKeyError
+from pki.inventory import Presented
 from pki.layout import NoAuthorityError
 from pki.ledger import BrokenLedgerError, open_ledger
 from pki.lint_pointers import LintError
@@ -389,17 +390,58 @@ def test_what_verifies_loads_no_key(loaded_by: Callable[[str], set[str]]) -> Non
     assert not loaded & {"pki.ml_dsa.keys", "pki.ml_dsa.authority", "pki.signing"}
 
 
-def test_openssl_of_this_host_takes_no_statement(vouching: Ca, tmp_path: Path) -> None:
-    """Before OpenSSL 3.5 nothing in a handshake could be fooled by one, or use it."""
+def test_openssl_verifies_from_3_5_on(vouching: Ca, tmp_path: Path) -> None:
+    """The whole chain, strictly; earlier ones know no ML-DSA, and refuse it."""
     version = subprocess.run(
         ["openssl", "version"], capture_output=True, text=True, check=True
     ).stdout.split()[1]
-    root = vouching.layout.certificate(ROOT)
+    for name, certificate in zip(
+        ("statement", "issuing"), shown(vouching), strict=True
+    ):
+        pem = certificate.public_bytes(serialization.Encoding.PEM)
+        (tmp_path / name).write_bytes(pem)
     done = subprocess.run(
-        ["openssl", "verify", "-CAfile", root, root],
+        [
+            *("openssl", "verify", "-x509_strict", "-untrusted", "issuing"),
+            *("-CAfile", vouching.layout.certificate(ROOT), "statement"),
+        ],
+        cwd=tmp_path,
         capture_output=True,
         text=True,
         check=False,
     )
     knows = tuple(map(int, version.split(".")[:2])) >= (3, 5)
-    assert (done.returncode == 0) is knows
+    assert (done.returncode == 0) is knows, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("groups", "key_exchange"),
+    [
+        ([], "unknown"),
+        (["unknown"], "unknown"),
+        (["X25519"], "no"),
+        (["X25519MLKEM768", "X25519"], "no"),
+        (["X25519MLKEM768"], "yes"),
+    ],
+)
+def test_the_inventory_says_what_would_last(
+    vouching: Ca, groups: list[str], key_exchange: str
+) -> None:
+    """Each of the three for itself, of identities and of nothing else."""
+    vouching.one("stock@localhost")
+    said = {ORDERS: Presented(groups=groups)}
+    with open_ledger(vouching.layout.ledger) as ledger:
+        items = inventory.take(ledger, clock.utc_now(), presented=said)
+    found = {
+        item.identity: (
+            item.quantum_safe_key_exchange,
+            item.quantum_safe_authentication,
+            item.quantum_safe_statement,
+        )
+        for item in items
+    }
+    assert found == {
+        **dict.fromkeys(("root", "issuing", ROOT, ISSUING), ("", "", "")),
+        ORDERS: (key_exchange, "no", "yes"),
+        "stock@localhost": ("unknown", "no", "no"),
+    }
