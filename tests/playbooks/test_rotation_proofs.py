@@ -136,6 +136,7 @@ def test_a_live_port_proves_what_its_process_has_loaded(enrolled: Enrolling) -> 
         "serial": before.serial,
         "live": True,
         "reason": None,
+        "presented": [before.serial],
     }
 
 
@@ -151,6 +152,7 @@ def test_a_generation_that_is_gone_proves_nothing(enrolled: Enrolling) -> None:
         found = evidence(enrolled, at(enrolled, running.port))
     assert found["live"] is False
     assert before.name in found["reason"]
+    assert found["presented"] == [before.name]
 
 
 def test_a_port_that_nobody_listens_on_proves_nothing(enrolled: Enrolling) -> None:

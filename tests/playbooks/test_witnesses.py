@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.certbound.kit.plugins.filter.ledger import SEEN, heads
+from ansible_collections.certbound.kit.plugins.filter.ledger import (
+    PRESENTED,
+    SEEN,
+    heads,
+    presented,
+)
 from ansible_collections.certbound.kit.plugins.module_utils.pki_command import (
     PkiCommandError,
     run_pki,
@@ -208,3 +213,20 @@ def test_host_without_a_head_is_named() -> None:
     }
     together = heads(seen, list(seen))
     assert together == {"witnesses": {"a": FIRST}, "silent": ["b", "c", "d"]}
+
+
+def test_what_hosts_present_is_put_together() -> None:
+    """By identity, with its owner; whose host has not answered is said to be silent."""
+    evidence = {"identity": "orders@a", "presented": ["1f"], "reason": None}
+    results: dict[str, dict[str, Any]] = {
+        "a": {
+            "certbound_identities": [{"identity": "orders@a", "owner": "shop"}],
+            PRESENTED: {"evidence": [evidence]},
+        },
+        "b": {"certbound_identities": [{"identity": "orders@b", "owner": None}]},
+    }
+    silent = "its host has not answered"
+    assert presented(results, ["a", "b"])["presented"] == {
+        "orders@a": {"serials": ["1f"], "owner": "shop", "reason": None},
+        "orders@b": {"serials": [], "owner": None, "reason": silent},
+    }

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-SEEN = "ledger_seen"  # as the role registers it
+# As the role registers them.
+SEEN = "ledger_seen"
+PRESENTED = "ledger_presented"
 
 
 def heads(results: Mapping[str, Mapping[str, Any]], hosts: list[str]) -> Json:
@@ -31,9 +33,32 @@ def heads(results: Mapping[str, Mapping[str, Any]], hosts: list[str]) -> Json:
     return {"witnesses": witnesses, "silent": silent}
 
 
+def presented(results: Mapping[str, Mapping[str, Any]], hosts: list[str]) -> Json:
+    """Return what live ports present, as `pki inventory --reconcile` reads it.
+
+    An identity of a host that has not answered is said to be just that. Its owner is
+    the user of the system that it belongs to, if it has one of its own.
+    """
+    told: Json = {}
+    for host in hosts:
+        facts = results[host]
+        answered = {
+            one["identity"]: one for one in facts.get(PRESENTED, {}).get("evidence", [])
+        }
+        for identity in facts.get("certbound_identities", []):
+            name = identity["identity"]
+            seen = answered.get(name, {"reason": "its host has not answered"})
+            told[name] = {
+                "serials": seen.get("presented", []),
+                "owner": identity.get("owner"),
+                "reason": seen.get("reason"),
+            }
+    return {"presented": told}
+
+
 class FilterModule:
     """What Ansible asks for the filters of this file."""
 
     def filters(self) -> Json:
         """Return the filters by name."""
-        return {"heads": heads}
+        return {"heads": heads, "presented": presented}

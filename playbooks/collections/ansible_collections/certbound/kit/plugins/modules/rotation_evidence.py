@@ -72,6 +72,10 @@ evidence:
     reason:
       description: Why not, or null.
       type: str
+    presented:
+      description: The serials of what its live ports present, whatever it is.
+      type: list
+      elements: str
 """
 
 import os
@@ -122,6 +126,13 @@ def look(identity: dict[str, Any], ports: list[dict[str, Any]]) -> dict[str, Any
     except OSError as error:
         reason = "port {port} of {address}: {error}".format(error=error, **ports[-1])
         return _told(identity["identity"], **installed, reason=reason)
+    told = _compared(identity, paths, installed, found)
+    return {**told, "presented": sorted(found)}
+
+
+def _compared(
+    identity: dict[str, Any], paths: Paths, installed: dict[str, Any], found: set[str]
+) -> dict[str, Any]:
     if len(found) > 1:
         reason = "its ports present {}".format(" and ".join(sorted(found)))
         return _told(identity["identity"], **installed, reason=reason)
@@ -169,6 +180,7 @@ def _told(  # noqa: PLR0913 -- the members of an entry
         "serial": serial,
         "live": live,
         "reason": reason,
+        "presented": [],
     }
 
 
