@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -23,6 +24,7 @@ from tests.pki.builders import (
     Forge,
     alternative,
     dns,
+    draft_of,
     p256,
     uri,
 )
@@ -63,6 +65,7 @@ def test_right_certificates_pass(forge: Forge) -> None:
     check_leaf(forge, forge.leaf_draft)
     lint.check_certificate(forge.issuing, kind="issuing", issuer=forge.root)
     lint.check_certificate(forge.root, kind="root", issuer=None)
+    lint.check_certificate(cross(forge), kind="cross", issuer=forge.root)
 
 
 def test_draft_is_signed_by_a_throwaway_key(forge: Forge) -> None:
@@ -363,6 +366,35 @@ def test_root_that_is_not_self_issued_is_found(forge: Forge) -> None:
     with pytest.raises(LintError) as caught:
         lint.check_certificate(certificate, kind="root", issuer=None)
     assert caught.value.rule == "issuer"
+
+
+def cross(forge: Forge, *, path_length: int | None = 1) -> x509.Certificate:
+    """Return what the root gave the key of another one of its name."""
+    key = p256()
+    builder = profiles.root(
+        key.public_key(),
+        trust_domain="shop.internal",
+        lifetime=timedelta(days=3650),
+        now=NOW,
+    )
+    other = builder.sign(key, hashes.SHA256())
+    draft = draft_of(
+        profiles.cross(other, issuer=forge.root, lifetime=timedelta(days=9), now=NOW),
+        key,
+    )
+    basic = x509.BasicConstraints(ca=True, path_length=path_length)
+    return draft.with_extension(basic, critical=True).sign(forge.root_key)
+
+
+@pytest.mark.parametrize("path_length", [None, 0, 2])
+def test_cross_certificate_for_another_depth_is_found(
+    forge: Forge, path_length: int | None
+) -> None:
+    """One issuing CA below it, and no CA below that."""
+    with pytest.raises(LintError, match="basic_constraints"):
+        lint.check_certificate(
+            cross(forge, path_length=path_length), kind="cross", issuer=forge.root
+        )
 
 
 def test_service_without_issuer_is_found(forge: Forge) -> None:
