@@ -12,6 +12,7 @@ import msgspec
 from pki.errors import PkiError
 from pki.identity import SpiffeId, trust_domain_uri
 from services.registration.terms import Scopes, Text, Url
+from services.revocation_config import RevocationConfig
 
 
 class BundleEndpoint(
@@ -31,6 +32,7 @@ class FederatedDomain(
     bundle: Path  # PEM or a SPIFFE bundle; missing or unreadable: nothing is trusted
     endpoint: BundleEndpoint | None = None  # None: the file alone says what is trusted
     callers: tuple[Text, ...] = ()  # SPIFFE IDs of it that may call this process
+    revocation: RevocationConfig | None = None  # None: its lists are not looked at
 
 
 class TokenServiceAddress(

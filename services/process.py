@@ -44,6 +44,7 @@ from services.token.siblings import Sibling
 from services.watched import Watched, file_stamp
 from services.wire.anchors import NO_ANCHORS, Anchors
 from services.wire.checked import CheckedCertificate
+from services.wire.federation import Federation
 from services.wire.forwarded import ForwardedCertificate
 from services.wire.generation import LiveIdentity
 from services.wire.grace import NO_GRACE
@@ -111,6 +112,7 @@ class _Made:
     status: CertificateStatus
     vitals: Vitals | None = None  # beside its identity
     anchors: Anchors = NO_ANCHORS
+    others: Federation | None = None  # trust domains that callers may be of
     grace: timedelta = NO_GRACE
     describe: Callable[[], dict[str, Any]] | None = None
     beside: Callable[[], AbstractContextManager[object]] = nullcontext  # it runs
@@ -149,6 +151,7 @@ def _around(made: _Made, hops: Callable[[], tuple[Hop, ...]], path: Path) -> ASG
         operated,
         status=made.status,
         trust_domain=made.identity.expected.trust_domain,
+        others=made.others,
     )
 
 
@@ -183,6 +186,7 @@ def _token_service(path: Path, first: TokenServiceConfig) -> _Made:
         status,
         app.state.vitals,
         registry,
+        Federation(lambda: config.current().federation, identity),
         describe=lambda: description(config.current()),
     )
 
@@ -226,6 +230,7 @@ def _resource_service(path: Path, first: ServiceConfig) -> _Made:
         workload.status,
         ServiceVitals(workload),
         anchors=workload.federation,
+        others=workload.federation,
     )
 
 

@@ -47,7 +47,10 @@ class Abroad:
         if domain == self._identity.expected.trust_domain:
             return IdentityTransport(self._identity, expected, status=self._status)
         return IdentityTransport(
-            self._identity, expected, lambda: self._federation.bundle(domain)
+            self._identity,
+            expected,
+            lambda: self._federation.bundle(domain),
+            self._federation.status(domain),
         )
 
     def tokens(self, callee: Callee) -> TokenSource | None:

@@ -69,7 +69,10 @@ class Workload:
         self.identity = identity
         self.status = CertificateStatus(lambda: self.config.revocation, clock)
         self.federation = Federation(
-            lambda: self.config.federation, identity, fetched=fetched_bundles(first)
+            lambda: self.config.federation,
+            identity,
+            fetched=fetched_bundles(first),
+            clock=clock,
         )
         self._abroad = Abroad(identity, self.federation, clock, self.status)
         token_service = TokenServiceClient(

@@ -7,9 +7,10 @@ wrong is put beside the certificate in the scope, and `wire.peer` raises it wher
 peer is asked for: each room answers in its own way, and none can forget to look. What a
 process tells to everybody whom TLS admits, it tells a revoked certificate too.
 
-Certificates of other PKIs (`wire.tls`, `Anchors`) are not looked up: their lists are
-not ours. One that names a workload of our own trust domain by somebody else's path is
-refused, since its own list would not be asked.
+Certificates of other PKIs (`wire.tls`, `Anchors`) are looked up only if they name a
+workload of a federated domain that says where it tells of revocations
+(`wire.federation`). One that names a workload of our own trust domain by somebody
+else's path is refused, since its own list would not be asked.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from contextlib import suppress
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from services.wire.federation import Federation
 from services.wire.peer import (
     OUTSIDE,
     STATUS,
@@ -31,11 +33,17 @@ class CheckedCertificate:
     """Let `app` see which certificates are not to be relied on."""
 
     def __init__(
-        self, app: ASGIApp, *, status: CertificateStatus, trust_domain: str
+        self,
+        app: ASGIApp,
+        *,
+        status: CertificateStatus,
+        trust_domain: str,
+        others: Federation | None = None,
     ) -> None:
         self._app = app
         self._status = status
         self._trust_domain = trust_domain
+        self._others = others
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Look up the connection's certificate, and pass the request on."""
@@ -43,27 +51,33 @@ class CheckedCertificate:
             await self._live(scope, receive, send)
             return
         tls = (scope.get("extensions") or {}).get("tls") or {}
-        if tls.get("client_cert") and self._status.is_asked_for:
+        if tls.get("client_cert"):
             tls[STATUS] = await self._verdict(tls)
         await self._app(scope, receive, send)
 
     async def _verdict(self, tls: dict[str, object]) -> PeerError | None:
-        chain = tls.get("client_cert_chain")
+        found = tls.get("client_cert_chain")
+        chain = found if isinstance(found, tuple) else ()
         if not tls.get(OUTSIDE):
-            found = chain if isinstance(chain, tuple) else ()
-            return await self._status.verdict(found, of="caller")
+            return await self._status.verdict(chain, of="caller")
         named = presented_name(tls)
-        if named is not None and named.trust_domain == self._trust_domain:
+        domain = named.trust_domain if named else ""
+        if domain == self._trust_domain and self._status.is_asked_for:
             return OutsidePeerError(f"{named} in a certificate of somebody else")
+        if self._others is not None and self._others.has(domain):
+            return await self._others.status(domain).verdict(chain, of="caller")
         return None
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Follow the lists for as long as the application lives."""
-        following = asyncio.create_task(self._status.follow())
+        known = [one for one in (self._status, self._others) if one is not None]
+        following = [asyncio.create_task(one.follow()) for one in known]
         try:
             await self._app(scope, receive, send)
         finally:
-            following.cancel()
-            with suppress(asyncio.CancelledError):
-                await following
-            await self._status.aclose()
+            for task in following:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+            for one in known:
+                await one.aclose()

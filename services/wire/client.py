@@ -43,8 +43,8 @@ class IdentityTransport(httpx.AsyncBaseTransport):
     one, so that its sender can be sure which certificate its token met.
 
     Somebody of another trust domain is met by the bundle that `trust` returns for each
-    request, and by no root of ours (`wire.federation`). Certificates of our own are
-    looked up in `status`, if there is one.
+    request, and by no root of ours (`wire.federation`). Certificates are looked up in
+    `status`, that of the same domain, if there is one.
     """
 
     def __init__(
@@ -57,8 +57,7 @@ class IdentityTransport(httpx.AsyncBaseTransport):
         self._identity = identity
         self._expected = expected
         self._trust = trust
-        # Another trust domain's lists are not ours.
-        self._status = None if trust else status
+        self._status = status
         self._pools: list[_Pool] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

@@ -17,24 +17,29 @@ The way out needs no pool: each callee's context trusts its own domain's bundle
 (`wire.client`).
 """
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from pki.clock import utc_now
 from pki.errors import PkiError
 from pki.trust import TrustBundle, VerifiedChain, verify_chain
 from services import federation_config, log
 from services.federation_config import FederatedDomain
+from services.revocation_config import POLL, RevocationConfig
 from services.wire.bundles import ForeignBundle, paths_of
 from services.wire.generation import LiveIdentity
 from services.wire.peer import NoCallerError, Peer, UntrustedForeignerError
+from services.wire.status import CertificateStatus
 
 _REMEMBERED = 1024  # chains
 _Dates = tuple[datetime, datetime]
@@ -57,6 +62,7 @@ class Federation:
         identity: LiveIdentity,
         *,
         fetched: Path | None = None,
+        clock: Callable[[], datetime] = utc_now,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Read the bundles.
@@ -65,12 +71,15 @@ class Federation:
             said: what the process's document says today.
             identity: whose roots nobody else may bear the name of.
             fetched: the directory of the bundles that `services.following` fetches.
+            clock: the time by which revocation lists are young enough.
             monotonic: seconds between looks at the files.
         """
         self._said = said
         self._identity = identity
         self._fetched = fetched
+        self._clock = clock
         self._monotonic = monotonic
+        self._statuses: dict[str, CertificateStatus] = {}
         self._known: federation_config.Federation = {}
         self._domains: dict[str, _Domain] = {}
         self._seen: tuple[object, ...] = ()
@@ -104,6 +113,33 @@ class Federation:
             if len(domain.verified) >= _REMEMBERED:
                 domain.verified.clear()
             domain.verified[key] = bundle, dates
+
+    def status(self, trust_domain: str) -> CertificateStatus:
+        """Return what is known of revocations in one of these domains.
+
+        It looks at nothing unless the document says where the domain tells of them.
+        """
+        if trust_domain not in self._statuses:
+            self._statuses[trust_domain] = CertificateStatus(
+                partial(self._revocation, trust_domain), self._clock
+            )
+        return self._statuses[trust_domain]
+
+    async def follow(self) -> None:
+        """Fetch each second the lists that were used lately, until cancelled."""
+        while True:
+            await asyncio.sleep(POLL)
+            for status in self._statuses.values():
+                status.refresh()
+
+    async def aclose(self) -> None:
+        """Ask for no more lists."""
+        for status in self._statuses.values():
+            await status.aclose()
+
+    def _revocation(self, trust_domain: str) -> RevocationConfig | None:
+        domain = self._present().get(trust_domain)
+        return domain.said.revocation if domain else None
 
     def current(self) -> bytes:
         """Return the roots that TLS lets callers in by; see `wire.tls`, `Anchors`.

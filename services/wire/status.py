@@ -115,13 +115,17 @@ class CertificateStatus:
         """Fetch each second what was used lately, until cancelled."""
         while True:
             await asyncio.sleep(POLL)
-            now = self._clock()
-            self._make_room()
-            for key, followed in list(self._lists.items()):
-                if now - followed.used_at > _IDLE:
-                    self._drop(key)
-                else:
-                    followed.refresh()
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Fetch what was used lately, and forget the rest."""
+        now = self._clock()
+        self._make_room()
+        for key, followed in list(self._lists.items()):
+            if now - followed.used_at > _IDLE:
+                self._drop(key)
+            else:
+                followed.refresh()
 
     async def aclose(self) -> None:
         """Ask no more, and close every connection."""

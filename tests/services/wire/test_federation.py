@@ -20,20 +20,27 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    load_pem_private_key,
+)
 
 from pki import profiles
 from pki.bundle import SpiffeBundle, read_bundle, write_spiffe
 from pki.identity import SpiffeId
 from services.federation_config import FederatedDomain
+from services.revocation_config import RevocationConfig
+from services.wire.checked import CheckedCertificate
 from services.wire.client import IdentityTransport
 from services.wire.federation import Federation
-from services.wire.generation import LiveIdentity
+from services.wire.generation import Generation, LiveIdentity
 from services.wire.peer import PeerError, peer_of
+from services.wire.status import CertificateStatus
 from tests.services.logged import lines
 from tests.services.mesh import Instance, Leaf, Mesh, now, serve
 from tests.services.registered import written
 from tests.services.running import Clock
+from tests.services.shelf import Shelf, shelf
 from tests.services.wire.apps import answer, mirror
 
 OURS, PARTNER, THIRD = "shop.internal", "other.internal", "third.internal"
@@ -78,7 +85,13 @@ class House:
             if scope["type"] == "http":
                 await answer(send, self.name(scope))
 
-        with serve(naming, self.instance, anchors=self.federation) as running:
+        checked = CheckedCertificate(
+            naming,
+            status=CertificateStatus(lambda: None),
+            trust_domain=OURS,
+            others=self.federation,
+        )
+        with serve(checked, self.instance, anchors=self.federation) as running:
             yield running.url
 
     def name(self, scope: Any, moment: timedelta = timedelta(0)) -> str:
@@ -301,12 +314,15 @@ def reached(house: House, url: str, expected: str) -> str:
             house.instance.live(),
             SpiffeId.parse(expected),
             lambda: house.federation.bundle(PARTNER),
+            house.federation.status(PARTNER),
         )
         async with httpx.AsyncClient(transport=transport) as client:
             try:
                 return str((await client.get(url)).status_code)
             except httpx.ConnectError as error:
                 return str(error)
+            finally:
+                await house.federation.aclose()
 
     return asyncio.run(call())
 
@@ -348,3 +364,63 @@ def test_another_domains_bundle_meets_nobody(house: House) -> None:
     with serve(mirror, served(house.partner, fourth)) as running:
         refusal = reached(house, running.url, fourth)
     assert "nothing of fourth.internal is trusted" in refusal
+
+
+@pytest.fixture
+def told(house: House) -> Iterator[Shelf]:
+    """Return what the partner tells of revocations, where the service knows to ask."""
+    with shelf(house.partner) as made:
+        said = house.said[PARTNER]
+        house.said[PARTNER] = FederatedDomain(
+            bundle=said.bundle,
+            callers=said.callers,
+            revocation=RevocationConfig(url=made.url, bound=5.0),
+        )
+        made.publish()
+        yield made
+
+
+def test_a_domain_says_who_of_it_is_revoked(
+    house: House, third_mesh: Mesh, told: Shelf
+) -> None:
+    """A caller of the partner's is looked up in the partner's lists, others are not."""
+    revoked = house.partner.instance("buyer")
+    told.publish(revoked)
+    shown = revoked.generation
+    with house.listening() as url:
+        assert calls(house, url, house.partner.issue("buyer")) == CALLER
+        third = str(third_mesh.spiffe_id("buyer"))
+        assert calls(house, url, third_mesh.issue("buyer")) == third
+        leaf = Leaf(_key_of(shown), shown.certificate, house.partner.issuing)
+        assert calls(house, url, leaf) == "RevokedCertificateError"
+
+
+def test_a_domain_that_tells_nothing_is_not_believed(house: House, told: Shelf) -> None:
+    """Whose lists cannot be had, where they are asked for, is nobody."""
+    told.code = 500
+    with house.listening() as url:
+        caller = calls(house, url, house.partner.issue("buyer"))
+        assert caller == "StatusUnknownError"
+        ours = calls(house, url, house.mesh.issue("storefront"))
+        assert ours == str(house.mesh.spiffe_id("storefront"))
+
+
+@pytest.mark.parametrize("revoked", [False, True])
+def test_a_callee_is_looked_up_over_there(
+    house: House, told: Shelf, *, revoked: bool
+) -> None:
+    """The partner's lists count for whom we call, before a byte goes out."""
+    stock = f"spiffe://{PARTNER}/service/stock"
+    instance = house.partner.instance("stock", uris=[stock])
+    told.publish(*([instance] if revoked else []))
+    anchors = Fixed(house.mesh.root.public_bytes(Encoding.DER))
+    with serve(mirror, instance, anchors=anchors) as running:
+        outcome = reached(house, running.url, stock)
+    assert ("revoked" in outcome) is revoked
+    assert (outcome == "200") is not revoked
+
+
+def _key_of(generation: Generation) -> ec.EllipticCurvePrivateKey:
+    key = load_pem_private_key(generation.key_path.read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return key
