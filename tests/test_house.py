@@ -74,7 +74,8 @@ FLOORS = [
     {"services.openapi", "services.audit", "services.buckets"},
     {"services.watched", "services.jwk"},
     {"services.registration"},
-    {"services.fapi2", "services.revocation_config", "services.federation_config"},
+    {"services.fapi2", "services.revocation_config"},
+    {"services.federation_config"},
     {"services.wire", "services.config", "services.state"},
     {"services.proof", "services.operations"},
     {
