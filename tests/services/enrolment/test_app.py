@@ -10,6 +10,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pki.clock import utc_now
+from pki.rotation_steps import Phase, What
+from tests.pki.builders import Ca
+from tests.pki.rotating import Rotating
 from tests.services.authority import (
     Authority,
     Front,
@@ -63,6 +66,24 @@ def test_cacerts_are_for_every_client_of_the_bundle(
     assert answer.headers["content-type"].startswith("application/pkcs7-mime")
     assert set(certificates(answer)) == {house.issuing, house.root}
     assert len(answer.content.split()) == 1
+
+
+def test_cacerts_and_renewals_follow_a_rotation(
+    house: Authority, front: Front, orders: Instance
+) -> None:
+    """The new issuing CA, the certificate that leads to the old root, both roots."""
+    with front.client(orders) as client:
+        client.get("/cacerts").raise_for_status()
+        rotating = Rotating(Ca(house.layout), What.ROOT, now=front.clock)
+        rotating.hurry(Phase.SWITCHING)
+        answer = client.get("/cacerts")
+    standing = rotating.standing
+    given = set(certificates(answer))
+    assert given == {*standing.chain, *standing.roots}
+    assert house.root in given
+    assert len(given) == 4
+    renewed = certificate(front.post(orders, request_of(orders)))
+    renewed.verify_directly_issued_by(standing.issuing)
 
 
 def test_csrattrs_name_key_and_signature(front: Front, orders: Instance) -> None:

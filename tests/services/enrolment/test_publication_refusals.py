@@ -12,7 +12,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
 from pki.pointers import authority_of
+from pki.rotation_steps import Phase, What
 from services.metrics import value
+from tests.pki.builders import Ca
+from tests.pki.rotating import Rotating
 from tests.services.logged import lines, listen
 from tests.services.mesh import Mesh
 from tests.services.published import Told, founded, publisher
@@ -177,6 +180,20 @@ def test_the_list_of_a_ca_that_has_ended_is_no_alarm(
     forgotten.clock.moment = forgotten.house.issuing.not_valid_after_utc
     answer = forgotten.get(forgotten.pointers(forgotten.orders).crl)
     assert refused(answer, caplog) == (404, "not_found")
+    assert outdated("crl") == before
+
+
+def test_the_list_of_a_distrusted_ca_is_no_alarm(
+    forgotten: Told, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its root's list says all; its own last one is served as long as it lasts."""
+    url, before = forgotten.pointers(forgotten.orders).crl, outdated("crl")
+    ca = Ca(forgotten.house.layout)
+    Rotating(ca, What.ISSUING).hurry(Phase.DISTRUSTING)
+    last = x509.load_der_x509_crl(forgotten.get(url).content).next_update_utc
+    assert last
+    forgotten.clock.moment = last
+    assert refused(forgotten.get(url), caplog) == (404, "not_found")
     assert outdated("crl") == before
 
 
