@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import timedelta
 
 from services.operations.vitals import IdentityVitals, Part
 from tests.services.mesh import Mesh
 from tests.services.running import Clock
+from tests.services.shelf import Shelf, shelf
 
 
 class Others:
@@ -43,3 +45,29 @@ def test_other_parts_follow(mesh: Mesh) -> None:
     identity = mesh.instance("orders").live()
     parts = asyncio.run(IdentityVitals(identity, Clock(), Others()).parts())
     assert parts == [Part("identity", up=True), Part("store", up=False)]
+
+
+def test_who_follows_lists_says_how_old_they_are(mesh: Mesh) -> None:
+    """Not well while they cannot be had, and when its own certificate is revoked."""
+    clock, instance = Clock(), mesh.instance("orders")
+    found: list[Part] = []
+
+    async def look(told: Shelf) -> None:
+        status = told.status(clock)
+        vitals = IdentityVitals(instance.live(clock.seconds), clock, status=status)
+        for publish in (told.publish, told.documents.clear, lambda: _revoke(told)):
+            publish()
+            clock.move(seconds=5)
+            found.append((await vitals.parts())[1])
+        await status.aclose()
+
+    def _revoke(told: Shelf) -> None:
+        told.publish(instance, number=2)
+
+    with shelf(mesh) as told:
+        asyncio.run(look(told))
+    known, unknown, revoked = found
+    name = "certificate_status"
+    assert known == Part(name, up=True, age=timedelta(0))
+    assert unknown == Part(name, up=False, age=timedelta(seconds=5))
+    assert (revoked.name, revoked.up) == (name, False)
