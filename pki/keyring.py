@@ -28,12 +28,6 @@ class WrongIssuingKeyError(PkiError):
     code = "wrong_issuing_key"
 
 
-class AbsentKeyError(SealedKeyError):
-    """A key that is needed is not in the directory: it is kept elsewhere, or lost."""
-
-    code = "key_absent"
-
-
 class Keyring:
     """The keys of the CA in one directory; used by one thread at a time."""
 
@@ -79,8 +73,6 @@ class Keyring:
         """
         if authority not in self._open:
             path = self._layout.sealed_key(purpose, authority)
-            if not path.exists():
-                raise AbsentKeyError(f"{path} is needed for this: put it back")
             sealed = keys.read_sealed(path)
             key = keys.unseal(sealed, self._passphrase(purpose), purpose=purpose)
             if identifier_of(key.public_key()) != authority:

@@ -3,7 +3,7 @@
 import pytest
 
 from pki.envelope import SealedKeyError
-from pki.keyring import AbsentKeyError, Keyring
+from pki.keyring import Keyring
 from tests.pki.builders import ISSUING_PASSPHRASE, ROOT_PASSPHRASE, Ca
 
 
@@ -21,13 +21,6 @@ def test_a_key_is_opened_once(ca: Ca) -> None:
     assert key.public_key() == issuing.public_key()
     assert keyring.open("issuing", issuing) is key
     assert asked == ["issuing"]
-
-
-def test_a_key_that_is_kept_elsewhere_is_asked_for(ca: Ca) -> None:
-    """Which file it is, not which system call failed."""
-    ca.layout.sealed_key("root").unlink()
-    with pytest.raises(AbsentKeyError, match="root.key.sealed is needed"):
-        ca.keyring(ROOT_PASSPHRASE).open("root", ca.certificate("root"))
 
 
 def test_roots_stay_closed_without_their_passphrase(ca: Ca) -> None:
