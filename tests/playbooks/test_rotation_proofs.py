@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.certbound.kit.plugins.filter.proofs import keys, known, proof
+from ansible_collections.certbound.kit.plugins.module_utils.identity import moment
 from ansible_collections.certbound.kit.plugins.module_utils.openssl import fingerprints
 from ansible_collections.certbound.kit.plugins.modules import rotation_evidence
 from starlette.types import Receive, Scope, Send
@@ -21,6 +22,7 @@ STATE = {
     "rotation": {"what": "root", "phase": "switching"},
     "trusted_roots": [OLD, NEW],
     "issuer": "11" * 20,
+    "issued_after": "2026-11-23T01:00:00Z",
 }
 
 
@@ -31,6 +33,7 @@ def seen(**changes: Any) -> dict[str, Any]:
         "roots": [NEW, OLD],
         "issuer": STATE["issuer"],
         "serial": "1f",
+        "begins": "2026-11-23T01:00:00Z",
         "live": True,
         "reason": None,
     }
@@ -52,6 +55,7 @@ def test_who_is_where_he_should_be_has_proved_it() -> None:
         ({"issuer": "22" * 20}, f"presents a certificate by {'22' * 6}"),
         ({"issuer": None}, "presents a certificate by nobody"),
         ({"live": False, "reason": "port 1: refused"}, "port 1: refused"),
+        ({"begins": "2026-11-23T00:59:59Z"}, "presents a certificate that begins"),
         ({"identity": "stock@localhost"}, "nothing is known of it"),
     ],
 )
@@ -61,7 +65,7 @@ def test_a_laggard_is_named_with_what_is_wrong(
     """One thing is enough."""
     found = proof([seen(**changes)], ["orders@localhost"], STATE, {})
     assert found["laggards"]["orders@localhost"].startswith(fault)
-    assert found["lines"][-1].startswith(f"laggards: orders@localhost: {fault}")
+    assert found["named"].startswith(f"laggards: orders@localhost: {fault}")
 
 
 def test_a_laggard_that_is_waived_is_named_with_the_reason() -> None:
@@ -134,6 +138,7 @@ def test_a_live_port_proves_what_its_process_has_loaded(enrolled: Enrolling) -> 
         "roots": [root],
         "issuer": before.issuer_key,
         "serial": before.serial,
+        "begins": moment(before.not_before),
         "live": True,
         "reason": None,
         "presented": [before.serial],

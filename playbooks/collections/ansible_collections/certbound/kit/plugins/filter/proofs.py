@@ -33,7 +33,7 @@ def proof(
     return {
         "proved": proved,
         "laggards": laggards,
-        "lines": told(head, proved, laggards, waived),
+        **told(head, proved, laggards, waived),
     }
 
 
@@ -55,7 +55,7 @@ def known(
     return {
         "proved": names,
         "laggards": laggards,
-        "lines": told("signing keys: published", names, laggards, waived),
+        **told("signing keys: published", names, laggards, waived),
     }
 
 
@@ -64,17 +64,14 @@ def told(
     proved: Sequence[str],
     laggards: Mapping[str, str],
     waived: Mapping[str, str],
-) -> list[str]:
-    """Return how a phase stands, in lines of which the last names who holds it up."""
+) -> Json:
+    """Return how a phase stands, in `lines`, and by name who holds it up."""
     total = len(proved) + len(laggards) + len(waived)
-    lines = [
-        f"{head}: {len(proved)} of {total} proved: {', '.join(proved) or 'nobody'}"
-    ]
+    names = ", ".join(proved) or "nobody"
+    lines = [f"{head}: {len(proved)} of {total} proved: {names}"]
     lines += [f"waived: {name} ({reason})" for name, reason in waived.items()]
-    if laggards:
-        named = "; ".join(f"{name}: {fault}" for name, fault in laggards.items())
-        lines.append(f"laggards: {named}")
-    return lines
+    named = "; ".join(f"{name}: {fault}" for name, fault in laggards.items())
+    return {"lines": lines, "named": f"laggards: {named}"}
 
 
 def keys(name: str, state: Mapping[str, Any]) -> list[str]:
@@ -101,6 +98,9 @@ def _fault(seen: Mapping[str, Any] | None, state: Mapping[str, Any]) -> str | No
         return f"trusts {_short(seen['roots'])}, not {_short(state['trusted_roots'])}"
     if seen["issuer"] != state["issuer"]:
         return f"presents a certificate by {_short([seen['issuer'] or 'nobody'])}"
+    after = state["issued_after"]
+    if after and seen["begins"] < after:
+        return f"presents a certificate that begins before {after}"
     return None
 
 

@@ -97,6 +97,10 @@ rotation:
   description: C(id), C(what), C(phase), C(since) and C(history), or null.
   type: dict
   returned: success
+done:
+  description: When a rotation ended last, by what it replaced.
+  type: dict
+  returned: success
 trusted_roots:
   description: SHA-256 of each root that hosts should trust now.
   type: list
@@ -120,6 +124,10 @@ from ansible_collections.certbound.kit.plugins.module_utils.pki_command import (
     run_pki,
 )
 
+_TOLD = {  # which passphrases a verb may need
+    "begin": ("root_passphrase", "issuing_passphrase"),
+    "advance": ("root_passphrase",),
+}
 _PROOF = ("identity", "roots", "issuer", "serial", "live")
 
 
@@ -133,15 +141,16 @@ def turn(params: dict[str, Any], verb: str, *, check: bool = False) -> dict[str,
     if verb != "show" and params["run_id"]:
         arguments += ["--run-id", params["run_id"]]
     passphrases = {
-        "--root-passphrase-fd": params["root_passphrase"],
-        "--issuing-passphrase-fd": params["issuing_passphrase"],
+        f"--{name.replace('_', '-')}-fd": params[name]
+        for name in _TOLD.get(verb, ())
+        if params[name] and not check
     }
     return run_pki(
         params["command"],
         arguments,
         chdir=params["chdir"],
         document=_proof(params) if verb == "advance" else None,
-        passphrases={} if check or verb == "show" else passphrases,
+        passphrases=passphrases,
     )
 
 

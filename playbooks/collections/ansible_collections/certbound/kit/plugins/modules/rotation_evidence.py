@@ -66,6 +66,9 @@ evidence:
     serial:
       description: The serial of the certificate in hexadecimal, or null.
       type: str
+    begins:
+      description: When the certificate begins (RFC 3339), or null.
+      type: str
     live:
       description: Whether the live port presents it.
       type: bool
@@ -90,7 +93,10 @@ from ansible_collections.certbound.kit.plugins.module_utils.files import read_te
 from ansible_collections.certbound.kit.plugins.module_utils.handshake import (
     presented,
 )
-from ansible_collections.certbound.kit.plugins.module_utils.identity import Paths
+from ansible_collections.certbound.kit.plugins.module_utils.identity import (
+    Paths,
+    moment,
+)
 from ansible_collections.certbound.kit.plugins.module_utils.openssl import (
     OpensslError,
     fingerprints,
@@ -161,6 +167,7 @@ def _loaded(generation: str) -> dict[str, Any]:
         "roots": fingerprints(bundle),
         "issuer": certificate.issuer_key,
         "serial": certificate.serial,
+        "begins": moment(certificate.not_before),
     }
 
 
@@ -170,6 +177,7 @@ def _told(  # noqa: PLR0913 -- the members of an entry
     roots: list[str] | None = None,
     issuer: str | None = None,
     serial: str | None = None,
+    begins: str | None = None,
     live: bool = False,
     reason: str | None = None,
 ) -> dict[str, Any]:
@@ -178,6 +186,7 @@ def _told(  # noqa: PLR0913 -- the members of an entry
         "roots": roots or [],
         "issuer": issuer,
         "serial": serial,
+        "begins": begins,
         "live": live,
         "reason": reason,
         "presented": [],
