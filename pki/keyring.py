@@ -28,6 +28,12 @@ class WrongIssuingKeyError(PkiError):
     code = "wrong_issuing_key"
 
 
+class KeyElsewhereError(SealedKeyError):
+    """The key's file is not in the directory: that of an offline root never is."""
+
+    code = "key_elsewhere"
+
+
 class Keyring:
     """The keys of the CA in one directory; used by one thread at a time."""
 
@@ -68,11 +74,17 @@ class Keyring:
         """Return the key with this identifier, before there is a certificate.
 
         Raises:
+            KeyElsewhereError: it is not here.
             SealedKeyError: it cannot be opened.
             WrongIssuingKeyError: the file holds another one.
         """
         if authority not in self._open:
             path = self._layout.sealed_key(purpose, authority)
+            if not path.exists():
+                raise KeyElsewhereError(
+                    f"{path} is not here; what an offline root signs, it signs in a"
+                    " ceremony (docs/keys.md)"
+                )
             sealed = keys.read_sealed(path)
             key = keys.unseal(sealed, self._passphrase(purpose), purpose=purpose)
             if identifier_of(key.public_key()) != authority:

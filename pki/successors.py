@@ -6,19 +6,27 @@ key that a run cut off has left is taken up, a certificate in the ledger is foun
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NoReturn
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from pki.ceremony.asking import leave_request
 from pki.certifying import Registrar
 from pki.decision import Desk
 from pki.envelope import Cost
 from pki.errors import PkiError
 from pki.inspection import permits
-from pki.keyring import Keyring
+from pki.keyring import Keyring, has_key
 from pki.layout import Layout
 from pki.present import certificates, find_cross, is_revoked
 from pki.profiles import BACKDATING
 from pki.rotation_steps import ORDER, Phase, Step
+
+
+class CeremonyNeededError(PkiError):
+    """The root is offline, and has not certified the new issuing key yet."""
+
+    code = "ceremony_needed"
 
 
 class UnpreparedError(PkiError):
@@ -55,16 +63,23 @@ class Successors:
         return self.keyring.make(purpose, like=old, cost=self.cost)
 
     def certify(self, step: Step) -> None:
-        """Make the certificates of the new keys that are missing."""
+        """Make the certificates of the new keys that are missing.
+
+        Raises:
+            CeremonyNeededError: the root is offline; what to carry to it is made.
+            SealedKeyError, WrongIssuingKeyError: a key cannot be opened.
+        """
         old, new, ledger = step.before, step.after, self.desk.ledger
         roots = certificates(ledger, "root")
         if new.root not in roots:
             roots[new.root] = self._registrar().root(self._open("root", new.root))
         issuing = certificates(ledger, "issuing").get(new.issuing)
         if issuing is None or not permits(issuing, self.desk.policy):
-            public = self._open("issuing", new.issuing).public_key()
+            successor = self._open("issuing", new.issuing)
+            if not has_key(self.layout, "root", roots[new.root]):
+                self._ask(successor, new.issuing)
             key = self._open("root", new.root)
-            self._registrar().issuing(public, roots[new.root], key)
+            self._registrar().issuing(successor.public_key(), roots[new.root], key)
         if new.root == old.root:
             return
         for of, by, life in (
@@ -76,6 +91,13 @@ class Successors:
             if find_cross(ledger, of=of, by=by) is None:
                 key = self._open("root", by)
                 self._registrar().cross(roots[of], roots[by], key, life)
+
+    def _ask(self, key: ec.EllipticCurvePrivateKey, authority: str) -> NoReturn:
+        path = leave_request(self.layout, key, self.desk.policy, named=authority)
+        raise CeremonyNeededError(
+            f"the root is offline: have it certify {path} in a ceremony, import the"
+            " result, and begin again (docs/keys.md)"
+        )
 
     def _open(self, purpose: str, authority: str) -> ec.EllipticCurvePrivateKey:
         return self.keyring.open_file(purpose, authority)

@@ -5,6 +5,9 @@ is made here and never leaves.
 """
 
 from collections.abc import Callable
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from pki import keys
 from pki.ceremony.request import make_request, stands_for
@@ -55,13 +58,30 @@ def ask(
             write_atomically(path, sealed)
         if not layout.policy.exists():
             write_atomically(layout.policy, policy.text)
-        sealed = keys.read_sealed(path)
-        public = keys.public_key(sealed, purpose="issuing")
+        public = keys.public_key(keys.read_sealed(path), purpose="issuing")
         if kept.exists() and stands_for(kept.read_bytes(), public, policy):
             return kept.read_bytes(), False
-        key = keys.unseal(sealed, passphrase(), purpose="issuing")
-        write_atomically(kept, make_request(key, policy))
-        return kept.read_bytes(), True
+        key = keys.unseal(keys.read_sealed(path), passphrase(), purpose="issuing")
+        return leave_request(layout, key, policy).read_bytes(), True
+
+
+def leave_request(
+    layout: Layout,
+    key: ec.EllipticCurvePrivateKey,
+    policy: Policy,
+    *,
+    named: str | None = None,
+) -> Path:
+    """Return where the request for an issuing key lies, made if it is not there yet.
+
+    The first key's is `issuing.request.json`; that of one that follows it in a rotation
+    is `named` for its identifier. The caller holds the CA's lock.
+    """
+    name = f"issuing-{named}" if named else "issuing"
+    path = layout.directory / f"{name}.request.json"
+    if not path.exists() or not stands_for(path.read_bytes(), key.public_key(), policy):
+        write_atomically(path, make_request(key, policy))
+    return path
 
 
 def check_offline(layout: Layout) -> None:

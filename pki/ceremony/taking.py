@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from pki import clock, keys, lint, lint_crl
+from pki import clock, lint, lint_crl
 from pki.ceremony.asking import check_offline
 from pki.ceremony.result import (
     Result,
@@ -29,7 +29,8 @@ from pki.ceremony.result import (
 from pki.database import create_ledger
 from pki.entry import Entry, Event, Reason
 from pki.identity import trust_domain_uri
-from pki.inspection import pem, recorded
+from pki.inspection import is_written, pem, recorded
+from pki.keyring import has_key
 from pki.layout import Layout
 from pki.ledger import Ledger, open_ledger
 from pki.pointers import authority_of
@@ -156,9 +157,10 @@ class _Intake:
             if crl is not None:
                 covers, _ = self.ledger.newest()
                 self.ledger.published.put_crl(replace(crl, covers=covers))
-        for kind, certificate in wanted:
-            if self._is_newest(kind, certificate):
-                write_atomically(self.layout.certificate(kind), pem(certificate))
+        for kind in ("root", "issuing"):
+            standing = recorded(self.ledger, kind)
+            if standing and not is_written(self.layout, kind, standing):
+                write_atomically(self.layout.certificate(kind), pem(standing))
         return Taken(
             certificates=tuple(kind for kind, _ in fresh),
             listed=crl is not None,
@@ -166,18 +168,17 @@ class _Intake:
         )
 
     def _ours(self) -> list[x509.Certificate]:
-        sealed = keys.read_sealed(self.layout.sealed_key("issuing"))
-        own = keys.public_key(sealed, purpose="issuing")
-        return [one for one in self.result.certificates if one.public_key() == own]
+        """Return those for a key of this CA, be it one of a rotation."""
+        return [
+            one
+            for one in self.result.certificates
+            if has_key(self.layout, "issuing", one)
+        ]
 
     def _is_known(self, certificate: x509.Certificate) -> bool:
         issuer, serial = _named(certificate)
         found = self.ledger.find(Event.ISSUED, issuer=issuer, serial=serial)
         return found is not None
-
-    def _is_newest(self, kind: str, certificate: x509.Certificate) -> bool:
-        newest = self.ledger.newest_issued(kind)
-        return newest is not None and newest.serial == _named(certificate)[1]
 
     def _entries(self, kind: str, certificate: x509.Certificate) -> Iterator[Entry]:
         issuer, serial = _named(certificate)

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from pki.ceremony import hall
+from pki.layout import Layout
 from tests.pki.builders import ADDRESSES, Ca, Forge, policy_document
+from tests.pki.ceremonies import MAKE_ROOT, Two
 from tests.pki.postgres_server import PostgresServer
 from tests.pki.stores import Store
 
@@ -78,3 +81,23 @@ def loaded_by() -> Callable[[str], set[str]]:
 def forge() -> Forge:
     """Return keys of a root and an issuing CA that sign whatever a test wants."""
     return Forge()
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Two:
+    """Return two machines with nothing on them."""
+    (tmp_path / "desk").mkdir()
+    return Two(Layout(tmp_path / "ca"), Layout(tmp_path / "offline"), tmp_path / "desk")
+
+
+@pytest.fixture
+def held(two: Two) -> hall.Outcome:
+    """Hold the first ceremony: a root, and the issuing CA that was asked for."""
+    return two.hold("first-root", MAKE_ROOT, two.ask())
+
+
+@pytest.fixture
+def under(two: Two, held: hall.Outcome) -> Two:
+    """Return the two after the result was taken home."""
+    assert two.take(held).changed
+    return two

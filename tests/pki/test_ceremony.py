@@ -5,8 +5,7 @@ import json
 import subprocess
 from base64 import b64decode, b64encode
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -42,102 +41,17 @@ from tests.pki.builders import (
     policy_document,
     serials,
 )
+from tests.pki.ceremonies import (
+    FIRST,
+    MAKE_ROOT,
+    NOBODY,
+    SECOND,
+    YEAR,
+    Two,
+    no_passphrase,
+    plan_text,
+)
 from tests.pki.command import pki
-
-FIRST, SECOND = b"passphrase of the first person", b"another of the second one"
-YEAR = 31_536_000
-
-
-def no_passphrase() -> bytes:
-    """Fail where no passphrase may be asked for."""
-    pytest.fail("a passphrase was asked for")
-
-
-NOBODY = People(first=no_passphrase, second=no_passphrase)
-
-
-@dataclass(frozen=True)
-class Two:
-    """The CA's host, and the offline machine with its desk."""
-
-    online: Layout
-    offline: Layout
-    desk: Path
-
-    def ask(self, document: dict[str, Any] | None = None) -> dict[str, str]:
-        """Carry a request to the desk; return the step that certifies it."""
-        text, _ = asking.ask(
-            self.online,
-            policy(document),
-            passphrase=lambda: ISSUING_PASSPHRASE,
-            cost=CHEAP,
-        )
-        name = f"request-{hashlib.sha256(text).hexdigest()[:8]}.json"
-        (self.desk / name).write_bytes(text)
-        digest = hashlib.sha256(text).hexdigest()
-        return {"type": "certify", "request": name, "sha256": digest}
-
-    def hold(
-        self,
-        name: str,
-        *steps: dict[str, Any],
-        people: People | None = None,
-        now: Callable[[], datetime] = clock.utc_now,
-    ) -> hall.Outcome:
-        """Hold a ceremony on the offline machine."""
-        return hall.perform(
-            self.offline,
-            read_plan(plan_text(name, *steps)),
-            beside=self.desk,
-            people=people or People(first=lambda: FIRST, second=lambda: SECOND),
-            now=now,
-            cost=CHEAP,
-        )
-
-    def take(self, held: hall.Outcome, root: str | None = None) -> taking.Taken:
-        """Carry a result to the CA's host."""
-        return taking.take(
-            self.online,
-            held.path.read_bytes(),
-            root_sha256=root or result.fingerprint(held.result.root),
-            run_id="taking",
-        )
-
-
-def plan_text(name: str, /, *steps: dict[str, Any], **changes: Any) -> bytes:
-    """Return a plan with these steps."""
-    plan = {
-        "format": "certbound-ceremony-plan",
-        "version": 1,
-        "name": name,
-        "trust_domain": "shop.internal",
-        "people": ["Ada Lang", "Ben Stern"],
-        "steps": list(steps),
-    }
-    return json.dumps(plan | changes).encode()
-
-
-MAKE_ROOT = {"type": "make-root", "lifetime": 10 * YEAR}
-
-
-@pytest.fixture
-def two(tmp_path: Path) -> Two:
-    """Return two machines with nothing on them."""
-    (tmp_path / "desk").mkdir()
-    return Two(Layout(tmp_path / "ca"), Layout(tmp_path / "offline"), tmp_path / "desk")
-
-
-@pytest.fixture
-def held(two: Two) -> hall.Outcome:
-    """Hold the first ceremony: a root, and the issuing CA that was asked for."""
-    return two.hold("first-root", MAKE_ROOT, two.ask())
-
-
-@pytest.fixture
-def under(two: Two, held: hall.Outcome) -> Two:
-    """Return the two after the result was taken home."""
-    assert two.take(held).changed
-    return two
 
 
 def test_ca_under_an_offline_root_issues(under: Two, held: hall.Outcome) -> None:
