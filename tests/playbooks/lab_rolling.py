@@ -163,6 +163,8 @@ class LabRolling:
         topology = yaml.safe_load(self.topology.read_text())
         parts = {"token-service": topology["token_service"], **topology["services"]}
         parts |= topology.get("gateways", {})
+        ca = topology["ca"]
+        parts["enrolment"] = {"hosts": [ca["host"]], "port": ca["port"]}
         found: dict[str, dict[str, int]] = {}
         for name, part in parts.items():
             for host in part["hosts"]:
@@ -170,9 +172,14 @@ class LabRolling:
         return found
 
     def ca_files(self) -> str:
-        """Return what the CA has: its ledger, keys and policy, with their digests."""
+        """Return what the CA has: its ledger, keys and policy, with their digests.
+
+        Without what SQLite notes beside a ledger for those who read it.
+        """
         return self.lab.ssh.run(
-            "ca", "sudo find /var/lib/certbound/ca -type f -exec sha256sum {} + | sort"
+            "ca",
+            "sudo find /var/lib/certbound/ca -type f ! -name '*.sqlite-*'"
+            " -exec sha256sum {} + | sort",
         )
 
     def issued(self) -> list[str]:

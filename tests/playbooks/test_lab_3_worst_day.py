@@ -9,6 +9,7 @@ from tests.lab import faults
 from tests.playbooks.expiring import expire, issuing_key
 from tests.playbooks.lab_day import (
     AT_ONCE,
+    CA,
     EVERYTHING,
     Day,
     check_served,
@@ -19,6 +20,42 @@ from tests.playbooks.lab_rolling import LabRolling
 
 pytest_plugins = ["tests.playbooks.lab_fixtures"]
 pytestmark = [pytest.mark.lab, pytest.mark.rollout]
+
+BOUND = 5.0  # seconds, as the topology has it
+
+
+STOLEN = ("-e", "service=orders", "-e", "host=orders-1")
+_ROW = re.compile(r"\n  orders@orders-1 +(\S+@\S+) .* (\d+\.\d) s  \d+ ")
+
+
+def test_a_stolen_key_is_refused_everywhere_in_five_seconds(
+    lab_rolling: LabRolling, second: Day
+) -> None:
+    """On every host, by every kind of process; the other replica goes on serving.
+
+    With the command that the run ends with, the host comes back with another key.
+    """
+    before = check_served(lab_rolling)
+    run = lab_rolling.play("revoke", *STOLEN)
+    assert run.returncode == 0, run.said
+    seconds = {name: float(after) for name, after in _ROW.findall(run.said)}
+    print("from revoke to refusal:", seconds)  # noqa: T201 -- a figure
+    others = {
+        f"{name}@{host}"
+        for host, names in lab_rolling.instances().items()
+        for name in names
+    }
+    assert set(seconds) == others - {"orders@orders-1"}
+    assert max(seconds.values()) <= BOUND
+    again = lab_rolling.play("revoke", *STOLEN)
+    assert (again.returncode, again.changed) == (0, 0), again.said
+    words = run.said.partition("playbooks/site.yml ")[2].splitlines()[0].split()
+    back = lab_rolling.play("site", *words, *AT_ONCE, "--skip-tags", "drill")
+    assert back.returncode == 0, back.said
+    assert "DIFFERS" not in back.said
+    after = check_served(lab_rolling)
+    changed = {host for host in after if after[host] != before[host]}
+    assert changed == {"orders-1"}
 
 
 def test_a_failing_wave_returns_to_what_it_had(
@@ -178,5 +215,6 @@ def test_uninstalling_leaves_nothing_but_the_ca(
     run = lab_rolling.play("uninstall")
     assert run.returncode == 0, run.said
     for host in lab_rolling.instances():
-        assert installed(lab_rolling, host) == "", host
+        name = "enrolment" if host == CA else ""
+        assert installed(lab_rolling, host, name) == "", host
     assert "ledger.sqlite" in lab_rolling.ca_files()
