@@ -129,11 +129,12 @@ def init(  # noqa: PLR0913 - each is an option
     if root_passphrase_fd is not None and root_passphrase_fd == issuing_passphrase_fd:
         raise click.UsageError("the two passphrases need a file descriptor each")
     layout, policy = Layout(directory), read_policy(standard_input())
+    if ledger is not None:
+        where = place.Place(ledger, ledger_password_file)
+        founding.place_ledger(layout, where, check=check)
     if check:
         state = inspection.inspect(layout, policy)
         return report.founding(state, state) | _witnessed(layout)
-    if ledger is not None:
-        founding.place_ledger(layout, place.Place(ledger, ledger_password_file))
     before, after = founding.found(
         layout,
         policy,

@@ -88,12 +88,17 @@ def found(
         return before, inspect(layout, policy)
 
 
-def place_ledger(layout: Layout, place: ledger_place.Place) -> None:
-    """Have the ledger of a CA that is to be founded in a database.
+def place_ledger(
+    layout: Layout, place: ledger_place.Place, *, check: bool = False
+) -> None:
+    """Have the ledger of a CA that is to be founded in a database; or only `check`.
 
     Raises:
         PlaceError: it has one somewhere else, or this is no place for one.
     """
+    if check:
+        ledger_place.settle(layout.ledger_place, place, check=True)
+        return
     make_private_directory(layout.directory)
     check_private(layout.directory)
     with exclusive(layout.lock):

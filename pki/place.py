@@ -89,8 +89,10 @@ def read(path: Path) -> Place:
     return Place(said.url, Path(said.password_file) if said.password_file else None)
 
 
-def settle(path: Path, place: Place) -> bool:
+def settle(path: Path, place: Place, *, check: bool = False) -> bool:
     """Write `place` to the document at `path`; return whether that changed it.
+
+    With `check` nothing is written, and what would be refused is refused.
 
     The caller holds the CA's lock. A ledger that is somewhere stays there, only its
     password may move: else the same serial could be given twice.
@@ -111,8 +113,8 @@ def settle(path: Path, place: Place) -> bool:
             f"the ledger is at {present.url}: to move it, restore a backup in another "
             "directory"
         )
-    if present == place:
-        return False
+    if present == place or check:
+        return present != place
     said = {"url": place.url}
     if place.password_file:
         said["password_file"] = str(place.password_file.absolute())

@@ -11,7 +11,6 @@ above all that are known (RFC 5280, section 5.2.3); serials are random, so none 
 again.
 """
 
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -141,7 +140,6 @@ def _staging(layout: Layout) -> Iterator[Layout]:
     make_private_directory(beside)
     try:
         yield Layout(beside)
-        os.sync()
         beside.replace(target)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)

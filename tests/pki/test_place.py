@@ -98,6 +98,16 @@ def test_document_is_written_once(tmp_path: Path) -> None:
     assert place.read(path) == Place(SOCKET, file)
 
 
+def test_check_writes_nothing(tmp_path: Path) -> None:
+    """It says what would change, and refuses what would be refused."""
+    path = tmp_path / "ledger.json"
+    assert place.settle(path, Place(SOCKET), check=True)
+    assert not path.exists()
+    path.with_suffix(".sqlite").touch()
+    with pytest.raises(PlaceFixedError):
+        place.settle(path, Place(SOCKET), check=True)
+
+
 def test_ledger_stays_where_it_is(tmp_path: Path) -> None:
     """Another database, or one beside a file, would give a serial twice."""
     path = tmp_path / "ledger.json"

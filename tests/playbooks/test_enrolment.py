@@ -235,3 +235,13 @@ def test_ledger_is_whole_after_it_all(founded: Path) -> None:
         ["ledger", "verify", "--directory", enrolling.ca["directory"]],
         chdir=enrolling.ca["chdir"],
     )
+
+
+def test_ledger_that_is_a_file_does_not_become_another_one(
+    enrolled: Enrolling,
+) -> None:
+    """A URL that comes into the topology later is refused, in check mode too."""
+    where = {"ledger": "postgresql://certbound@/ledger?host=/run/postgresql"}
+    for check in (True, False):
+        with pytest.raises(PkiCommandError, match=r"the ledger is .*ledger\.sqlite"):
+            authority.ensure_authority({**enrolled.ca, **where}, check=check)

@@ -139,6 +139,10 @@ def ensure_authority(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
     if check and not is_there(params["command"]):  # a host with nothing on it yet
         return {"changed": True, "created": _EVERYTHING, "policy_changed": True}
     arguments = ["init", "--directory", params["directory"]]
+    if params.get("ledger"):
+        arguments += ["--ledger", params["ledger"]]
+        if params.get("ledger_password_file"):
+            arguments += ["--ledger-password-file", params["ledger_password_file"]]
     foreseen = run_pki(
         params["command"],
         [*arguments, "--check"],
@@ -156,10 +160,6 @@ def ensure_authority(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
             for n, f in _SEALED.items()
         }
         return {**foreseen, "wanting": sealed}
-    if params.get("ledger"):
-        arguments += ["--ledger", params["ledger"]]
-        if params.get("ledger_password_file"):
-            arguments += ["--ledger-password-file", params["ledger_password_file"]]
     for name, option in _OPTIONS.items():
         if params.get(name):
             arguments += [option, params[name]]
