@@ -41,6 +41,7 @@ def said() -> Said:
     return {
         "bundle": "/etc/partner.json",
         "endpoint": {"url": "https://ca.partner.example:8446/bundle"},
+        "revocation": {"url": "http://ca.partner.example:8451/pki", "bound": "1m"},
         "token_service": {"issuer": "https://tokens.partner.example:8440"},
         "callers": {BUYER: {"stock": ["stock.read"]}},
         "services": {
@@ -84,6 +85,8 @@ def test_who_is_called_admits_its_callers(topology: Topology, tmp_path: Path) ->
     domain = config.federation[PARTNER]
     assert domain.callers == (BUYER,)
     assert domain.bundle == Path("/etc/partner.json")
+    assert domain.revocation is not None
+    assert domain.revocation.bound == 60
     assert domain.endpoint is not None
     assert domain.endpoint.spiffe_id == f"spiffe://{PARTNER}/enrolment"
 
@@ -186,6 +189,14 @@ def test_nobody_else_hears_of_the_domain(
         (
             lambda it: it["services"].update(stock=dict(it["services"]["catalogue"])),
             "services.stock: is the name of another service already",
+        ),
+        (
+            lambda it: it["revocation"].update(bound="3s"),
+            "revocation.bound: expected 4s to 1h",
+        ),
+        (
+            lambda it: it["revocation"].update(bound="61m"),
+            "revocation.bound: expected 4s to 1h",
         ),
         (
             lambda it: it["endpoint"].update(url="http://ca.partner.example"),

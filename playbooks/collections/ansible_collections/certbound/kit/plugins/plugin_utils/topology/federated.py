@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 _Calls = Mapping[str, tuple[str, ...]]  # callee's name -> scopes
 _SPIFFE = "spiffe://"
+_LEAST_BOUND, _MOST_BOUND = 4, 3600  # seconds, as `services.revocation_config` has them
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Federated:
     trust_domain: str
     bundle: str  # a file on every host that needs it
     endpoint: Mapping[str, str] | None  # where it publishes that bundle
+    revocation: Mapping[str, Any] | None  # where it tells of revocations
     token_service: Mapping[str, str] | None
     callers: Mapping[str, _Calls]  # by SPIFFE ID of theirs: our services, with scopes
     services: Mapping[str, ForeignService]
@@ -57,6 +59,7 @@ def read_federation(data: Mapping[str, Any]) -> dict[str, Federated]:
             trust_domain=domain,
             bundle=said["bundle"],
             endpoint=_with_name(said.get("endpoint"), domain, "enrolment"),
+            revocation=_revocation(said.get("revocation")),
             token_service=_with_name(
                 said.get("token_service"), domain, "token-service"
             ),
@@ -92,6 +95,13 @@ def check_federation(document: Document, topology: Topology) -> None:
             whose = "our own" if domain == topology.trust_domain else "a client's"
             raise document.refuse(
                 key, f"is {whose} trust domain already, expected another"
+            )
+        bound = other.revocation["bound"] if other.revocation else _LEAST_BOUND
+        if not _LEAST_BOUND <= bound <= _MOST_BOUND:
+            raise document.refuse(
+                (*key, "revocation", "bound"),
+                f"expected {_LEAST_BOUND}s to {_MOST_BOUND // 3600}h: the less is "
+                "used up by a cache and the pause between two questions",
             )
         _check_names(document, key, other)
         _check_callers(document, topology, key, other)
@@ -232,8 +242,12 @@ def foreign_callees(topology: Topology, service: str) -> Json:
 
 
 def _domain(other: Federated) -> Json:
-    endpoint = {"endpoint": dict(other.endpoint)} if other.endpoint else {}
-    return {"bundle": other.bundle, **endpoint}
+    said = {
+        name: dict(value)
+        for name in ("endpoint", "revocation")
+        if (value := getattr(other, name)) is not None
+    }
+    return {"bundle": other.bundle, **said}
 
 
 def _address(said: Mapping[str, str]) -> Json:
@@ -249,6 +263,17 @@ def _with_name(
     said: Mapping[str, str] | None, domain: str, path: str
 ) -> Mapping[str, str] | None:
     return said and {"spiffe_id": f"{_SPIFFE}{domain}/{path}", **said}
+
+
+def _revocation(said: Mapping[str, str] | None) -> Mapping[str, Any] | None:
+    """Return where revocations are told, and how old what is known may be, in s."""
+    if said is None:
+        return None
+    bound = said.get("bound", "5s")
+    return {
+        "url": said["url"],
+        "bound": int(bound[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[bound[-1]],
+    }
 
 
 def _calls(calls: Mapping[str, list[str]]) -> _Calls:
