@@ -227,6 +227,27 @@ def test_what_hosts_present_is_put_together() -> None:
     }
     silent = "its host has not answered"
     assert presented(results, ["a", "b"])["presented"] == {
-        "orders@a": {"serials": ["1f"], "owner": "shop", "reason": None},
-        "orders@b": {"serials": [], "owner": None, "reason": silent},
+        "orders@a": {"serials": ["1f"], "owner": "shop", "reason": None, "groups": []},
+        "orders@b": {"serials": [], "owner": None, "reason": silent, "groups": []},
+    }
+
+
+def test_what_the_last_report_saw_of_key_exchange_is_told() -> None:
+    """Of both ends of each call that was answered, by identity."""
+    edge = {"caller": "shop", "caller_host": "a", "callee": "orders", "status": 200}
+    edges = [
+        {**edge, "callee_host": "a", "group": "X25519MLKEM768"},
+        {**edge, "callee_host": "b", "group": "X25519"},
+        {**edge, "callee_host": "b", "group": "unknown", "status": None},
+    ]
+    names = {"a": ["shop@a", "orders@a"], "b": ["orders@b"]}
+    results: dict[str, dict[str, Any]] = {
+        host: {"certbound_identities": [{"identity": one} for one in own]}
+        for host, own in names.items()
+    }
+    told = presented(results, ["a", "b"], {"probe": {"edges": edges}})["presented"]
+    assert {name: said["groups"] for name, said in told.items()} == {
+        "shop@a": ["X25519", "X25519MLKEM768"],
+        "orders@a": ["X25519MLKEM768"],
+        "orders@b": ["X25519"],
     }

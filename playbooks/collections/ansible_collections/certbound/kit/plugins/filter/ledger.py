@@ -33,13 +33,19 @@ def heads(results: Mapping[str, Mapping[str, Any]], hosts: list[str]) -> Json:
     return {"witnesses": witnesses, "silent": silent}
 
 
-def presented(results: Mapping[str, Mapping[str, Any]], hosts: list[str]) -> Json:
+def presented(
+    results: Mapping[str, Mapping[str, Any]],
+    hosts: list[str],
+    report: Mapping[str, Any] | None = None,
+) -> Json:
     """Return what live ports present, as `pki inventory --reconcile` reads it.
 
     An identity of a host that has not answered is said to be just that. Its owner is
-    the user of the system that it belongs to, if it has one of its own.
+    the user of the system that it belongs to, if it has one of its own. In which groups
+    its keys are agreed on, the last `report` has seen, if there is one.
     """
     told: Json = {}
+    groups = _groups(report or {})
     for host in hosts:
         facts = results[host]
         answered = {
@@ -52,8 +58,20 @@ def presented(results: Mapping[str, Mapping[str, Any]], hosts: list[str]) -> Jso
                 "serials": seen.get("presented", []),
                 "owner": identity.get("owner"),
                 "reason": seen.get("reason"),
+                "groups": sorted(groups.get(name, ())),
             }
     return {"presented": told}
+
+
+def _groups(report: Mapping[str, Any]) -> dict[str, set[str]]:
+    """Return the groups of every call that a probe got an answer to, by identity."""
+    found: dict[str, set[str]] = {}
+    for edge in (report.get("probe") or {}).get("edges", []):
+        if edge.get("status") is not None:
+            for end in ("caller", "callee"):
+                name = f"{edge[end]}@{edge.get(f'{end}_host')}"
+                found.setdefault(name, set()).add(edge.get("group", "unknown"))
+    return found
 
 
 class FilterModule:
