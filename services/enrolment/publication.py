@@ -50,6 +50,7 @@ from services.enrolment.errors import (
     OutdatedError,
     UnavailableError,
 )
+from services.revocation_config import CACHED
 
 T = TypeVar("T")
 
@@ -58,7 +59,7 @@ QUESTION, ANSWER = "application/ocsp-request", "application/ocsp-response"
 REFUSED = "publication.refused"
 
 # A guard must know of a revocation after five seconds, a cache before it included.
-FRESH = timedelta(seconds=2)
+FRESH = timedelta(seconds=CACHED)
 _CA_FRESH = timedelta(hours=1)  # the name of a place that holds one key's certificate
 _LONGEST = 16 * 1024  # bytes; an OCSP request has some hundred, a signed one a chain
 _LONGEST_ENCODED = _LONGEST * 4 // 3 + 4
