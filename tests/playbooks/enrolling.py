@@ -94,8 +94,8 @@ class Enrolling:
         """Have a CA: ask, and again with the passphrases if it wants them."""
         answer = ensure_authority(self.ca, check=check)
         if wanting := answer.get("wanting"):
-            for name in PASSPHRASES:
-                ensure(str(self.passphrase_file(name)), sealed=wanting[name])
+            for name, sealed in wanting.items():
+                ensure(str(self.passphrase_file(name)), sealed=sealed)
             answer = ensure_authority(self.ca, check=check)
         return answer
 

@@ -28,7 +28,7 @@ from ansible_collections.certbound.kit.plugins.plugin_utils.passphrases import (
     PassphraseError,
 )
 
-from tests.playbooks.enrolling import DAY, Enrolling, open_files
+from tests.playbooks.enrolling import DAY, PASSPHRASES, Enrolling, open_files
 
 
 def issued(enrolling: Enrolling) -> int:
@@ -153,7 +153,7 @@ def test_ca_refuses_other_names(enrolled: Enrolling) -> None:
 
 def test_lost_passphrase_is_not_replaced(enrolled: Enrolling) -> None:
     """If the passphrase of a sealed key is gone, none is made up for it."""
-    enrolled.passphrase_file("issuing_passphrase").unlink()
+    enrolled.passphrase_file("root_passphrase").unlink()
     (enrolled.root / "ca" / "issuing.pem").unlink()
     with pytest.raises(PassphraseError, match="restore it"):
         enrolled.found()
@@ -168,6 +168,15 @@ def test_wrong_passphrase_is_said_in_a_sentence(enrolled: Enrolling) -> None:
         enrolled.sign(asked)
     assert "something else" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_new_policy_takes_no_passphrase(enrolled: Enrolling) -> None:
+    """Only what is sealed or certified does: none leaves the controller for it."""
+    enrolled.lifetime += 600
+    none = dict.fromkeys(PASSPHRASES)
+    answer = authority.ensure_authority({**enrolled.ca, **none}, check=False)
+    assert answer["policy_changed"]
+    assert "wanting" not in answer
 
 
 def test_passphrases_are_long_and_differ(enrolled: Enrolling) -> None:

@@ -32,9 +32,9 @@ class ActionModule(ActionBase):
         if not wanting:
             return answer
         try:
-            for name, file in files.items():
-                passphrases.ensure(file, sealed=wanting[name])
-            held = {n: passphrases.read(f, self._loader) for n, f in files.items()}
+            for name, sealed in wanting.items():
+                passphrases.ensure(files[name], sealed=sealed)
+            held = {n: passphrases.read(files[n], self._loader) for n in wanting}
         except (passphrases.PassphraseError, OSError) as error:
             return {"failed": True, "msg": f"certificate authority: {error}"}
         return self._authority({**arguments, **held}, task_vars)

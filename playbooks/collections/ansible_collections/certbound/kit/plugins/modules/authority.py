@@ -121,6 +121,11 @@ _SEALED = {
     "root_passphrase": "root.key.sealed",
     "issuing_passphrase": "issuing.key.sealed",
 }
+# What each is needed for; a new policy alone takes neither.
+_FOR = {
+    "root_passphrase": {"root_key", "root_certificate", "issuing_certificate"},
+    "issuing_passphrase": {"issuing_key"},
+}
 _TOKENS = {"root_passphrase": "root_token", "issuing_passphrase": "issuing_token"}
 _OPTIONS = {
     "pkcs11_module": "--pkcs11-module",
@@ -134,7 +139,7 @@ def ensure_authority(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
     """Return what `pki init` answers; in check mode it only looks.
 
     What needs passphrases is not done without them: the answer then says, under
-    `wanting`, which of them have sealed a key already.
+    `wanting`, which it takes, and whether each has sealed a key already.
     """
     if check and not is_there(params["command"]):  # a host with nothing on it yet
         return {"changed": True, "created": _EVERYTHING, "policy_changed": True}
@@ -151,13 +156,14 @@ def ensure_authority(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
     )
     if check or not foreseen["changed"]:
         return foreseen
-    if not all(params[name] for name in _SEALED):
+    needed = [n for n, made in _FOR.items() if made & set(foreseen["created"])]
+    if not all(params[name] for name in needed):
         directory = params["directory"]
         # A token has its PIN already, as a sealed key its passphrase.
         sealed = {
-            n: bool(params.get(_TOKENS[n]))
-            or os.path.exists(os.path.join(directory, f))
-            for n, f in _SEALED.items()
+            name: bool(params.get(_TOKENS[name]))
+            or os.path.exists(os.path.join(directory, _SEALED[name]))
+            for name in needed
         }
         return {**foreseen, "wanting": sealed}
     for name, option in _OPTIONS.items():
@@ -168,10 +174,7 @@ def ensure_authority(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
         arguments,
         chdir=params["chdir"],
         document=params["policy"],
-        passphrases={
-            "--root-passphrase-fd": params["root_passphrase"],
-            "--issuing-passphrase-fd": params["issuing_passphrase"],
-        },
+        passphrases={f"--{n.replace('_', '-')}-fd": params[n] for n in needed},
     )
 
 
