@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -17,7 +18,8 @@ from pki.pointers import authority_of, pointers_of
 from pki.published import Crl, read_published
 from pki.responder import IDENTITY
 from pki.rotation_steps import Phase, What
-from tests.pki.builders import Ca, serials
+from tests.pki.builders import ADDRESSES, Ca, policy_document, serials
+from tests.pki.postgres_server import PostgresServer
 from tests.pki.rotating import Holding, Rotating
 
 ORDERS, STOCK = "orders@localhost", "stock@localhost"
@@ -27,9 +29,9 @@ Status = ocsp.OCSPCertStatus
 class Both:
     """A CA in draining: orders has a certificate of either key, stock of the old."""
 
-    def __init__(self, ca: Ca) -> None:
+    def __init__(self, ca: Ca, what: What = What.ISSUING) -> None:
         self.ca = ca
-        self.rotating = Rotating(ca, What.ISSUING).to(Phase.DISTRIBUTING)
+        self.rotating = Rotating(ca, what).to(Phase.DISTRIBUTING)
         self.orders, self.stock = self.rotating.everyone()
         self.rotating.advance([self.orders, self.stock])
         self.later, _ = held = self.rotating.everyone()
@@ -202,3 +204,17 @@ def test_both_roots_keep_lists_while_both_are_trusted(telling: Ca) -> None:
     rotating.to(Phase.DONE)
     due = upkeep.show(telling.layout, root=True, run_id="run", now=later(183 * 24)())
     assert [by for by, _ in due.lists].count("root") == 1
+
+
+def test_another_engine_keeps_all_of_it(
+    postgres: PostgresServer, tmp_path: Path
+) -> None:
+    """A root is replaced, its issuing CAs tell of what they signed."""
+    directory = tmp_path / "ca"
+    directory.mkdir(mode=0o700)
+    postgres.settle(directory / "ledger.json")
+    both = Both(Ca.found(directory, policy_document(addresses=ADDRESSES)), What.ROOT)
+    assert both.ca.publish(now=later(13)).answers == 4
+    assert not both.ca.revoke(ORDERS, now=later(13)).untold
+    assert both.listed(both.old) == {serial(both.orders)}
+    assert both.listed(both.new) == {serial(both.later)}

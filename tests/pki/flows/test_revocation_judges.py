@@ -16,13 +16,17 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 
 from pki import clock, lint
+from pki.ledger import open_ledger
 from pki.lint_pointers import LintError
 from pki.ocsp import OcspService
 from pki.pointers import authority_of
+from pki.present import find_cross
 from pki.responder import read_responder
+from pki.rotation_steps import What
 from tests.debian import installed
 from tests.judges.verdicts import Judge, Verdict
 from tests.pki.builders import ADDRESSES, Ca, Draft, Forge, policy_document, uri
+from tests.pki.rotating import Rotating
 
 PROJECT = Path(__file__).parents[3]
 GOOD, BAD = "orders@localhost", "stock@localhost"
@@ -283,9 +287,10 @@ def ask_pkilint(paths: list[Path]) -> dict[str, set[str]]:
 @need_pkilint
 def test_pkilint_finds_nothing(told: Told, verdict: Verdict, tmp_path: Path) -> None:
     """In every kind of certificate, list and answer, but that spiffe is a scheme."""
+    certificates = {**told.certificates, **crosses(told, tmp_path)}
     paths = [
         put(tmp_path, "certificate", name, certificate.public_bytes(Encoding.DER))
-        for name, certificate in told.certificates.items()
+        for name, certificate in certificates.items()
     ]
     for name in ("good", "responder", "issuing"):
         issuer = "root" if name == "issuing" else "issuing"
@@ -302,12 +307,25 @@ def test_pkilint_finds_nothing(told: Told, verdict: Verdict, tmp_path: Path) -> 
     paths.append(put(tmp_path, "arl", "root", root))
     paths += [put(tmp_path, "ocsp", name, der) for name, der in answers(told).items()]
     found = ask_pkilint(paths)
-    assert len(found) == len(paths) == 5 + 3 + 6 + 1 + 6
-    spiffe = {f"certificate/{name}.der" for name in ("root", "issuing", "good", "bad")}
+    assert len(found) == len(paths) == 7 + 3 + 6 + 1 + 6
+    spiffe = {f"certificate/{name}.der" for name in certificates if name != "responder"}
     for name, codes in found.items():
         assert codes <= (ALLOWED if name in spiffe else set()), name
     judge = Judge("pkilint", metadata.version("pkilint"))
     verdict(judge, accepted="certificates, lists, answers")
+
+
+def crosses(told: Told, tmp_path: Path) -> dict[str, x509.Certificate]:
+    """Return what two roots that follow one another certify of each other."""
+    ca = Ca.at(Path(shutil.copytree(told.ca.layout.directory, tmp_path / "rotating")))
+    rotating = Rotating(ca, What.ROOT)
+    step = rotating.begin().after.steps[-1]
+    with open_ledger(ca.layout.ledger) as ledger:
+        found = {
+            "new-with-old": find_cross(ledger, of=step.after.root, by=step.before.root),
+            "old-with-new": find_cross(ledger, of=step.before.root, by=step.after.root),
+        }
+    return {name: one for name, one in found.items() if one}
 
 
 def answers(told: Told) -> dict[str, bytes]:
