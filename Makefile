@@ -13,7 +13,7 @@ ARGS ?=
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help up down lab lab-down test test-lab test-quick test-rotation schemathesis bench check lock clean
+.PHONY: help up down lab lab-down test test-lab crash test-quick test-rotation schemathesis bench check lock clean
 
 help: ## Print this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | \
@@ -40,7 +40,7 @@ lab-down: $(UP) ## Remove the hosts and every trace of them
 	@rm -rf certs/lab
 
 test: $(DEV) ## Run all tests, or some: make test T=tests/pki
-	@.venv/bin/python -m pytest $(or $(T),-m "not rotation" $(SIDE_BY_SIDE))
+	@.venv/bin/python -m pytest $(or $(T),-m "not rotation and not crash" $(SIDE_BY_SIDE))
 
 test-rotation: $(DEV) ## Replace every key under load and count failures (root; minutes)
 	@.venv/bin/python -m pytest -s -m rotation $(T)
@@ -48,8 +48,12 @@ test-rotation: $(DEV) ## Replace every key under load and count failures (root; 
 test-lab: $(DEV) ## Roll out to seven Debian hosts and break them (root; minutes)
 	@.venv/bin/python -m pytest -m "lab and rollout and not rotation" $(T)
 
+crash: $(DEV) ## Kill a CA at random while it issues N=10000, and wherever it can be
+	@CERTBOUND_ISSUES=$(or $(N),10000) .venv/bin/python -m pytest -s \
+		-m "crash or endurance" tests/pki/flows
+
 test-quick: $(DEV) ## Run the tests that take milliseconds
-	@.venv/bin/python -m pytest -m "not rollout and not lab and not judges" \
+	@.venv/bin/python -m pytest -m "not rollout and not lab and not judges and not crash" \
 		$(or $(T),$(SIDE_BY_SIDE))
 
 schemathesis: $(DEV) ## Ask the live service for what it describes, for five minutes

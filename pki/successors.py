@@ -53,6 +53,9 @@ class Successors:
         Raises:
             SealedKeyError, WrongIssuingKeyError: a key cannot be opened.
         """
+        # Half of a key, which a run has left; another one has another name.
+        for half in self.layout.directory.glob(f".{purpose}-*.new"):
+            half.unlink()
         taken = set(certificates(self.desk.ledger, purpose))
         for step in self.desk.standing.steps:
             taken |= {step.after.root, step.after.issuing}

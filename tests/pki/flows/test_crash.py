@@ -1,12 +1,15 @@
-"""Killed with SIGKILL at whatever step: nothing half-written, the next run heals."""
+"""Killed at whatever step, or on a full disk: nothing half-written, the next run heals.
+
+Each test goes through all steps of one thing, twice: with SIGKILL, and with a disk that
+is full from there on (which needs root).
+"""
 
 import json
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
+from base64 import b64encode
+from datetime import timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pytest
 from cryptography import x509
@@ -15,68 +18,40 @@ from cryptography.x509 import ocsp
 
 from pki import clock
 from pki.decision import Verdict
-from pki.entry import Entry
 from pki.keys import unseal
 from pki.ledger import open_ledger
 from pki.ocsp import OcspService
 from pki.published import read_published
 from pki.witness import check_head, newest_head
+from tests.pki.breaking import break_off, entries, serials
 from tests.pki.builders import (
     ADDRESSES,
     ISSUING_PASSPHRASE,
+    NAMES,
     ROOT_PASSPHRASE,
     Ca,
+    alternative,
     csr,
     number,
     policy_document,
 )
 from tests.pki.builders import serials as serials_of
 from tests.pki.command import COMMAND
+from tests.pki.crashing import renew
 from tests.pki.old_ledger import by_the_first_release
 
-PROJECT = Path(__file__).parents[3]
+# All that an ordinary run leaves out is in `make crash`.
+either = pytest.mark.parametrize("how", ["killed", "full"])
+later = pytest.mark.crash
+killed_now = pytest.mark.parametrize(
+    "how", ["killed", pytest.param("full", marks=pytest.mark.crash)]
+)
 
 
-@pytest.fixture
-def place() -> Iterator[Path]:
-    """Return an empty directory, in memory where there is one.
-
-    A killed process loses nothing that the kernel has, so the disk's own slowness adds
-    nothing to these tests but time.
-    """
-    memory = Path("/dev/shm")  # noqa: S108 - a directory of its own below it
-    with TemporaryDirectory(dir=memory if memory.is_dir() else None) as directory:
-        yield Path(directory)
-
-
-def kill_at_every_step(*arguments: str | Path) -> int:
-    """Return how many runs there were, all but the last one killed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.pki.killing", *arguments],
-        cwd=PROJECT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return int(done.stdout)
-
-
-def entries(ca: Ca) -> list[Entry]:
-    """Return the entries of a ledger that verifies."""
-    with open_ledger(ca.layout.ledger) as ledger:
-        ledger.verify()
-        return list(ledger.entries())
-
-
-def serials(listed: list[Entry], event: str) -> set[str]:
-    """Return the serials of all entries of one kind."""
-    return {entry.serial for entry in listed if entry.event == event}
-
-
-def test_founding_killed_anywhere_is_completed(place: Path) -> None:
+@killed_now
+def test_founding_broken_off_anywhere_is_completed(how: str, place: Path) -> None:
     """Keys that were made are kept, certificates are issued once, all files whole."""
-    runs = kill_at_every_step("found", place)
+    runs = break_off(how, "found", place)
     assert runs > 40
     for step in range(1, runs + 1):
         ca = Ca.at(place / str(step))
@@ -104,7 +79,9 @@ def test_founding_killed_anywhere_is_completed(place: Path) -> None:
         assert not list(ca.layout.directory.glob(".*"))
 
 
-def test_issuing_killed_anywhere_loses_no_serial(place: Path) -> None:
+@later
+@either
+def test_issuing_broken_off_anywhere_loses_no_serial(how: str, place: Path) -> None:
     """The ledger verifies, and the same batch again is answered in full.
 
     A certificate that was durable is given again; for one that was not, the plan of
@@ -114,7 +91,7 @@ def test_issuing_killed_anywhere_loses_no_serial(place: Path) -> None:
     requests = [(f"{name}@localhost", csr()) for name in services]
     (place / "requests.json").write_text(json.dumps(requests))
     Ca.found(place / "0", policy_document(services))
-    runs = kill_at_every_step("issue", place, place / "requests.json")
+    runs = break_off(how, "issue", place, place / "requests.json")
     assert runs > 10
     outcomes = set()
     for step in range(1, runs + 1):
@@ -140,14 +117,15 @@ def test_issuing_killed_anywhere_loses_no_serial(place: Path) -> None:
     }
 
 
-def test_revoking_killed_anywhere_is_all_or_nothing(place: Path) -> None:
+@either
+def test_revoking_broken_off_anywhere_is_all_or_nothing(how: str, place: Path) -> None:
     """Entry, lists and answers say the same; the next run completes it."""
     ca = Ca.found(place / "0", policy_document(addresses=ADDRESSES))
     certificates = [ca.one() for _ in range(2)]
     ca.one("stock@localhost")
     wanted = {certificate.serial_number for certificate in certificates}
-    runs = kill_at_every_step("revoke", place)
-    assert runs > 20
+    runs = break_off(how, "revoke", place)
+    assert runs > 15
     outcomes = set()
     for step in range(1, runs + 1):
         ca = Ca.at(place / str(step))
@@ -190,12 +168,15 @@ def is_answered_revoked(ca: Ca, certificate: x509.Certificate) -> bool:
     return said is ocsp.OCSPCertStatus.REVOKED
 
 
-def test_issuing_with_addresses_killed_anywhere_tells_of_all(place: Path) -> None:
+@either
+def test_issuing_with_addresses_broken_off_anywhere_tells_of_all(
+    how: str, place: Path
+) -> None:
     """No certificate is on record without its answers and its list."""
     Ca.found(place / "0", policy_document(addresses=ADDRESSES))
     requests = [(f"{name}@localhost", csr()) for name in ("orders", "stock")]
     (place / "requests.json").write_text(json.dumps(requests))
-    runs = kill_at_every_step("issue", place, place / "requests.json")
+    runs = break_off(how, "issue", place, place / "requests.json")
     issuer = Ca.at(place / "0").certificate("issuing").subject.rfc4514_string()
     for step in range(1, runs + 1):
         ca = Ca.at(place / str(step))
@@ -216,14 +197,73 @@ def test_issuing_with_addresses_killed_anywhere_tells_of_all(place: Path) -> Non
                 assert number(ca.crl("full")) == number(ca.crl("3"))
 
 
-def test_upgrade_killed_anywhere_is_completed(place: Path) -> None:
+@later
+@either
+def test_upgrade_broken_off_anywhere_is_completed(how: str, place: Path) -> None:
     """A ledger of the first release is one of the second, or untouched."""
     (place / "0").mkdir()
     by_the_first_release(Ca.at(place / "0").layout.ledger)
-    runs = kill_at_every_step("upgrade", place)
+    runs = break_off(how, "upgrade", place)
     assert runs > 15
     for step in range(1, runs + 1):
         assert len(entries(Ca.at(place / str(step)))) == 2
+
+
+@either
+def test_renewing_broken_off_anywhere_loses_no_certificate(
+    how: str, place: Path
+) -> None:
+    """Who renews asks again with the same key, and gets what the ledger has of it."""
+    before = place / "0"
+    before.mkdir()
+    ca = Ca.found(before / "ca", policy_document(addresses=ADDRESSES))
+    pem = ca.one().public_bytes(serialization.Encoding.PEM)
+    (before / "present.pem").write_bytes(pem)
+    (before / "passphrase").touch(mode=0o600)
+    (before / "passphrase").write_bytes(ISSUING_PASSPHRASE)
+    text = csr(extensions=[alternative(*NAMES.as_general_names())])
+    (place / "requests.json").write_text(json.dumps([("orders@localhost", text)]))
+    runs = break_off(how, "renew", place, place / "requests.json")
+    assert runs > 15
+    issued = set()
+    for step in range(1, runs + 1):
+        ca = Ca.at(place / str(step) / "ca")
+        earlier = entries(ca)
+        certificate = renew(text, place / str(step))
+        listed = entries(ca)
+        assert listed[: len(earlier)] == earlier
+        known = [entry for entry in listed if entry.event == "issued"]
+        assert known[-1].certificate == encoded(certificate)
+        assert len(serials(listed, "superseded")) == 1
+        issued.add(len(known) - len(serials(earlier, "issued")))
+    assert issued == {0, 1}
+
+
+def encoded(certificate: x509.Certificate) -> str:
+    """Return it as an entry of the ledger holds it."""
+    der = certificate.public_bytes(serialization.Encoding.DER)
+    return b64encode(der).decode()
+
+
+@later
+@either
+def test_publishing_broken_off_anywhere_leaves_whole_lists(
+    how: str, place: Path
+) -> None:
+    """What is half through its life is made anew, and all of it or nothing."""
+    ca = Ca.found(place / "0", policy_document(addresses=ADDRESSES))
+    ca.one()
+    later = clock.utc_now() + timedelta(hours=14)
+    runs = break_off(how, "publish", place)
+    assert runs > 15
+    made = set()
+    for step in range(1, runs + 1):
+        ca = Ca.at(place / str(step))
+        entries(ca)
+        made.add((number(ca.crl("full")), number(ca.crl("0"))))
+        ca.publish(now=lambda: later)
+        assert ca.publish(now=lambda: later).changed is False
+    assert len(made) == 2
 
 
 def test_killed_command_is_run_again(place: Path) -> None:
