@@ -186,7 +186,7 @@ def _token_service(path: Path, first: TokenServiceConfig) -> _Made:
         status,
         app.state.vitals,
         registry,
-        Federation(lambda: config.current().federation, identity),
+        Federation(lambda: config.current().federation),
         describe=lambda: description(config.current()),
     )
 

@@ -70,7 +70,6 @@ class Workload:
         self.status = CertificateStatus(lambda: self.config.revocation, clock)
         self.federation = Federation(
             lambda: self.config.federation,
-            identity,
             fetched=fetched_bundles(first),
             clock=clock,
         )

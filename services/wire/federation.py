@@ -18,7 +18,6 @@ The way out needs no pool: each callee's context trusts its own domain's bundle
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -33,11 +32,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from pki.clock import utc_now
 from pki.errors import PkiError
 from pki.trust import TrustBundle, VerifiedChain, verify_chain
-from services import federation_config, log
+from services import federation_config
 from services.federation_config import FederatedDomain
 from services.revocation_config import POLL, RevocationConfig
 from services.wire.bundles import ForeignBundle, paths_of
-from services.wire.generation import LiveIdentity
 from services.wire.peer import NoCallerError, Peer, UntrustedForeignerError
 from services.wire.status import CertificateStatus
 
@@ -59,7 +57,6 @@ class Federation:
     def __init__(
         self,
         said: Callable[[], federation_config.Federation],
-        identity: LiveIdentity,
         *,
         fetched: Path | None = None,
         clock: Callable[[], datetime] = utc_now,
@@ -69,20 +66,18 @@ class Federation:
 
         Args:
             said: what the process's document says today.
-            identity: whose roots nobody else may bear the name of.
             fetched: the directory of the bundles that `services.following` fetches.
             clock: the time by which revocation lists are young enough.
             monotonic: seconds between looks at the files.
         """
         self._said = said
-        self._identity = identity
         self._fetched = fetched
         self._clock = clock
         self._monotonic = monotonic
         self._statuses: dict[str, CertificateStatus] = {}
         self._known: federation_config.Federation = {}
         self._domains: dict[str, _Domain] = {}
-        self._seen: tuple[object, ...] = ()
+        self._seen: list[TrustBundle] = []
         self._anchors = b""
         self._present()
 
@@ -144,42 +139,26 @@ class Federation:
     def current(self) -> bytes:
         """Return the roots that TLS lets callers in by; see `wire.tls`, `Anchors`.
 
-        A root in the name of one of ours is not among them: OpenSSL finds issuers by
-        name, and would try our own peers' certificates on it.
+        OpenSSL finds issuers by name and key identifier, and takes the first that fits:
+        ours, which were there before. So nobody who copies the two keeps our own peers
+        out. Of two other domains, one could so keep out the other; in, it cannot get.
         """
         bundles = [
             domain.bundle.current()
             for domain in self._present().values()
             if domain.said.callers
         ]
-        seen = (*map(id, bundles), self._identity.current())
-        if seen != self._seen:
-            self._seen = seen
-            self._anchors = self._admitted(bundles)
-            self._kept = bundles  # so that no other object gets an id of theirs
+        if bundles != self._seen:
+            self._seen = bundles
+            self._anchors = b"".join(
+                root.public_bytes(Encoding.DER)
+                for bundle in bundles
+                for root in bundle.roots
+            )
         return self._anchors
 
     def missed(self) -> None:
         """Do nothing: who comes with a self-signed certificate is nobody here."""
-
-    def _admitted(self, bundles: Sequence[TrustBundle]) -> bytes:
-        own = x509.load_pem_x509_certificates(
-            self._identity.current().bundle_path.read_bytes()
-        )
-        names = {root.subject for root in own}
-        admitted = []
-        for bundle in bundles:
-            for root in bundle.roots:
-                if root.subject in names:
-                    log.event(
-                        "bundle.name_taken",
-                        level=logging.ERROR,
-                        domain=bundle.trust_domain,
-                        subject=root.subject.rfc4514_string(),
-                    )
-                else:
-                    admitted.append(root.public_bytes(Encoding.DER))
-        return b"".join(admitted)
 
     def _present(self) -> dict[str, _Domain]:
         said = self._said()
