@@ -68,6 +68,30 @@ def test_a_laggard_is_named_with_what_is_wrong(
     assert found["named"].startswith(f"laggards: orders@localhost: {fault}")
 
 
+BEHIND = {"roots": [OLD]}
+ELSEWHERE = {"issuer": "22" * 20}
+
+
+@pytest.mark.parametrize(
+    ("phase", "changes", "held"),
+    [
+        ("switching", ELSEWHERE, False),
+        ("draining", ELSEWHERE, False),
+        ("distributing", BEHIND, False),
+        ("distributing", ELSEWHERE, True),
+        ("distributing", {"live": False}, True),
+        ("prepared", BEHIND, True),
+    ],
+)
+def test_on_the_way_back_a_root_is_dropped_when_nobody_needs_it(
+    phase: str, changes: dict[str, Any], *, held: bool
+) -> None:
+    """What a phase has half distributed, or half switched, holds nobody up."""
+    state = {**STATE, "rotation": {"what": "root", "phase": phase}}
+    found = proof([seen(**changes)], ["orders@localhost"], state, {}, back=True)
+    assert bool(found["laggards"]) is held
+
+
 def test_a_laggard_that_is_waived_is_named_with_the_reason() -> None:
     """It holds nobody up, and is not said to have proved anything."""
     waivers = {"orders@localhost": "its disk died", "stock@localhost": "never needed"}

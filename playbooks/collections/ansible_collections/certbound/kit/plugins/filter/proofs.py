@@ -17,18 +17,24 @@ def proof(
     expected: Sequence[str],
     state: Mapping[str, Any],
     waivers: Mapping[str, str],
+    *,
+    back: bool = False,
 ) -> Json:
     """Return who is where the CA's present `state` wants everybody, and who is not.
+
+    On the way `back` less is to be proved: while both roots are trusted, hosts may
+    present what they like. Only before one is dropped must nobody need it.
 
     The CA judges again before it goes on. This is for a person, who reads the `lines`,
     and for the way back, on which the CA asks for no proof.
     """
     seen = {entry["identity"]: entry for entry in evidence}
-    faults = {name: _fault(seen.get(name), state) for name in expected}
+    rotation = state.get("rotation") or {"what": "rotation", "phase": "none under way"}
+    judge = _BACK.get(rotation["phase"], _fault) if back else _fault
+    faults = {name: judge(seen.get(name), state) for name in expected}
     laggards = {n: f for n, f in faults.items() if f and n not in waivers}
     waived = {n: waivers[n] for n, f in faults.items() if f and n in waivers}
     proved = [name for name, fault in faults.items() if not fault]
-    rotation = state.get("rotation") or {"what": "rotation", "phase": "none under way"}
     head = "{what}: {phase}".format(**rotation)
     return {
         "proved": proved,
@@ -90,18 +96,36 @@ def keys(name: str, state: Mapping[str, Any]) -> list[str]:
 
 def _fault(seen: Mapping[str, Any] | None, state: Mapping[str, Any]) -> str | None:
     """Return why an identity is not where it should be, or None."""
+    if seen and seen["live"] and set(seen["roots"]) != set(state["trusted_roots"]):
+        return f"trusts {_short(seen['roots'])}, not {_short(state['trusted_roots'])}"
+    return _presents_other(seen, state)
+
+
+def _presents_other(
+    seen: Mapping[str, Any] | None, state: Mapping[str, Any]
+) -> str | None:
+    """Return why an identity presents something else than it should, or None."""
     if seen is None:
         return _UNKNOWN
     if not seen["live"]:
         return str(seen["reason"] or "not presented by any port")
-    if set(seen["roots"]) != set(state["trusted_roots"]):
-        return f"trusts {_short(seen['roots'])}, not {_short(state['trusted_roots'])}"
     if seen["issuer"] != state["issuer"]:
         return f"presents a certificate by {_short([seen['issuer'] or 'nobody'])}"
     after = state["issued_after"]
     if after and seen["begins"] < after:
         return f"presents a certificate that begins before {after}"
     return None
+
+
+def _nothing(_seen: Mapping[str, Any] | None, _state: Mapping[str, Any]) -> None:
+    """Ask for no proof."""
+
+
+_BACK = {
+    "draining": _nothing,
+    "switching": _nothing,
+    "distributing": _presents_other,
+}
 
 
 def _short(digests: Sequence[str]) -> str:
