@@ -22,7 +22,7 @@ from pki.ocsp import OcspService
 from pki.pointers import authority_of
 from pki.present import find_cross
 from pki.responder import read_responder
-from pki.rotation_steps import What
+from pki.rotation_steps import Phase, What
 from tests.debian import installed
 from tests.judges.verdicts import Judge, Verdict
 from tests.pki.builders import ADDRESSES, Ca, Draft, Forge, policy_document, uri
@@ -287,17 +287,19 @@ def ask_pkilint(paths: list[Path]) -> dict[str, set[str]]:
 @need_pkilint
 def test_pkilint_finds_nothing(told: Told, verdict: Verdict, tmp_path: Path) -> None:
     """In every kind of certificate, list and answer, but that spiffe is a scheme."""
-    certificates = {**told.certificates, **crosses(told, tmp_path)}
+    rotated = Rotated.of(told, tmp_path / "rotating")
+    certificates = {**told.certificates, **rotated.certificates}
     paths = [
         put(tmp_path, "certificate", name, certificate.public_bytes(Encoding.DER))
         for name, certificate in certificates.items()
     ]
-    for name in ("good", "responder", "issuing"):
-        issuer = "root" if name == "issuing" else "issuing"
+    issuers = {"good": "issuing", "responder": "issuing", "issuing": "root"}
+    issuers |= {"new-with-old": "root", "new-issuing": "new-root"}
+    for name, issuer in issuers.items():
         place = tmp_path / "pair" / name
         for part, of in (("issuer", issuer), ("subject", name)):
             place.mkdir(parents=True, exist_ok=True)
-            der = told.certificates[of].public_bytes(Encoding.DER)
+            der = certificates[of].public_bytes(Encoding.DER)
             (place / f"{part}.der").write_bytes(der)
         paths.append(place)
     for scope in ("full", "delta", "0", "1", "2", "3"):
@@ -305,9 +307,11 @@ def test_pkilint_finds_nothing(told: Told, verdict: Verdict, tmp_path: Path) -> 
         paths.append(put(tmp_path, "crl", scope, der))
     root = told.ca.crl(by="root").public_bytes(Encoding.DER)
     paths.append(put(tmp_path, "arl", "root", root))
+    for kind, name, der in rotated.lists:
+        paths.append(put(tmp_path, kind, name, der))
     paths += [put(tmp_path, "ocsp", name, der) for name, der in answers(told).items()]
     found = ask_pkilint(paths)
-    assert len(found) == len(paths) == 7 + 3 + 6 + 1 + 6
+    assert len(found) == len(paths) == 9 + 5 + 6 + 1 + 4 + 6
     spiffe = {f"certificate/{name}.der" for name in certificates if name != "responder"}
     for name, codes in found.items():
         assert codes <= (ALLOWED if name in spiffe else set()), name
@@ -315,17 +319,39 @@ def test_pkilint_finds_nothing(told: Told, verdict: Verdict, tmp_path: Path) -> 
     verdict(judge, accepted="certificates, lists, answers")
 
 
-def crosses(told: Told, tmp_path: Path) -> dict[str, x509.Certificate]:
-    """Return what two roots that follow one another certify of each other."""
-    ca = Ca.at(Path(shutil.copytree(told.ca.layout.directory, tmp_path / "rotating")))
-    rotating = Rotating(ca, What.ROOT)
-    step = rotating.begin().after.steps[-1]
-    with open_ledger(ca.layout.ledger) as ledger:
-        found = {
-            "new-with-old": find_cross(ledger, of=step.after.root, by=step.before.root),
-            "old-with-new": find_cross(ledger, of=step.before.root, by=step.after.root),
+@dataclass(frozen=True)
+class Rotated:
+    """What a rotation of the root adds, once the old one is distrusted."""
+
+    certificates: dict[str, x509.Certificate]
+    lists: list[tuple[str, str, bytes]]  # kind, name, DER
+
+    @classmethod
+    def of(cls, told: Told, place: Path) -> "Rotated":
+        """Rotate a copy of the CA."""
+        ca = Ca.at(Path(shutil.copytree(told.ca.layout.directory, place)))
+        rotating = Rotating(ca, What.ROOT).to(Phase.DISTRUSTING)
+        standing = rotating.standing
+        old, new = standing.steps[-1].before, standing.steps[-1].after
+        wanted = {
+            ("crl", new.issuing, "full"),
+            ("crl", old.issuing, "full"),  # for as long as its certificates last
+            ("arl", new.root, "full"),
+            ("arl", old.root, "full"),  # which says that its issuing CA is revoked
         }
-    return {name: one for name, one in found.items() if one}
+        with open_ledger(ca.layout.ledger) as ledger:
+            certificates = {
+                "new-root": standing.root,
+                "new-issuing": standing.issuing,
+                "new-with-old": find_cross(ledger, of=new.root, by=old.root),
+                "old-with-new": find_cross(ledger, of=old.root, by=new.root),
+            }
+            lists = [
+                (kind, f"{kind}-{authority}", crl.der)
+                for kind, authority, scope in sorted(wanted)
+                if (crl := ledger.published.crl(authority, scope))
+            ]
+        return cls({name: one for name, one in certificates.items() if one}, lists)
 
 
 def answers(told: Told) -> dict[str, bytes]:
