@@ -96,16 +96,16 @@ class FollowedList:
         Raises:
             ListUnknownError: there is none.
         """
-        now = self._clock()
-        age = self.age(now)
-        if (age is None or age >= bound) and self._asking is not None:
+        for _ in range(2):  # a question of a moment ago may fail: then one of now
+            if self._is_young(bound) or self._asking is None:
+                break
             await asyncio.wait([self._asking])
-            now = self._clock()
-            age = self.age(now)
-        if self._value is None or age is None or age >= bound:
+            if not self._is_young(bound):
+                self.want()
+        if self._value is None or not self._is_young(bound):
             raise ListUnknownError(f"{self.url}: no list younger than {bound}")
         try:
-            self._value.check_current(now)
+            self._value.check_current(self._clock())
         except PkiError as error:
             raise ListUnknownError(f"{self.url}: {error}") from error
         return self._value
@@ -114,6 +114,10 @@ class FollowedList:
         """Ask no more."""
         if self._asking is not None:
             self._asking.cancel()
+
+    def _is_young(self, bound: timedelta) -> bool:
+        age = self.age(self._clock())
+        return age is not None and age < bound
 
     def _is_due(self, now: datetime) -> bool:
         """Return whether to ask: not again at once after a failure."""
