@@ -19,9 +19,11 @@ from pki.layout import Layout
 from pki.ledger import BrokenLedgerError, open_ledger, read_ledger
 from pki.published import Head
 from pki.restoring import Evidence, IncompleteError, OccupiedError, OlderBackupError
+from pki.rotation_steps import What
 from tests.pki.builders import ISSUING_PASSPHRASE, Ca, number, serials
 from tests.pki.command import pki
 from tests.pki.postgres_server import PostgresServer
+from tests.pki.rotating import Rotating
 from tests.pki.stores import Store, verify
 
 NONE = Evidence()
@@ -66,6 +68,21 @@ def test_ca_that_was_lost_is_put_back(telling: Ca, tmp_path: Path) -> None:
     with open_ledger(ca.layout.ledger) as ledger:
         witness.check_head(ledger, witnessed)
     assert not ca.publish().changed
+
+
+def test_rotation_under_way_comes_along(ca: Ca, tmp_path: Path) -> None:
+    """With the keys of both CAs; it goes on to its end where it was."""
+    rotating = Rotating(ca, What.ROOT)
+    rotating.begin()
+    rotating.advance()
+    phase, before = rotating.phase, verify(ca.layout.ledger)
+    made = backup.back_up(ca.layout, tmp_path)
+    lose(ca)
+    restoring.restore(made.path, ca.layout, evidence=NONE)
+    assert (rotating.phase, verify(ca.layout.ledger)) == (phase, before)
+    while rotating.phase:
+        rotating.advance()
+    assert ca.one().issuer == rotating.standing.issuing.subject
 
 
 def test_backup_is_private_and_whole(ca: Ca, tmp_path: Path) -> None:

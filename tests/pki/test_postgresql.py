@@ -10,6 +10,7 @@ from pki import postgresql, tables
 from pki.database import create_ledger, is_missing
 from pki.engine import LedgerError, RuleError
 from pki.ledger import open_ledger, read_ledger
+from pki.rotation_steps import What
 from tests.pki.builders import (
     ADDRESSES,
     ISSUING_PASSPHRASE,
@@ -22,6 +23,7 @@ from tests.pki.builders import (
 from tests.pki.command import pki
 from tests.pki.old_ledger import PLANNED
 from tests.pki.postgres_server import PostgresServer
+from tests.pki.rotating import Rotating
 from tests.pki.stores import Store, fill, verify
 
 
@@ -167,7 +169,7 @@ def test_earlier_version_is_brought_up(
 
 
 def test_whole_life_of_a_ca(postgres: PostgresServer, tmp_path: Path) -> None:
-    """Founded, issuing, revoking and telling of it, with no file for a ledger."""
+    """Founded, issuing, revoking, rotating, with no file for a ledger."""
     named = postgres.settle(tmp_path / "named.json")
     url = named.read_text().split('"')[3]
     directory = tmp_path / "ca"
@@ -189,6 +191,10 @@ def test_whole_life_of_a_ca(postgres: PostgresServer, tmp_path: Path) -> None:
     assert number(ca.crl()) > before
     verified = pki("ledger", "verify", "--directory", directory)
     assert verified.answer["issued"] == 5
+    rotating = Rotating(ca, What.ISSUING)
+    rotating.begin()
+    while rotating.phase:
+        rotating.advance()
     again = pki(
         *("init", "--directory", directory),
         document=policy_document(addresses=ADDRESSES),
