@@ -346,6 +346,20 @@ def test_the_first_keys_may_be_taken_away(ca: Ca) -> None:
     assert ca.issue((ORDERS, csr())).answers[0].verdict is Verdict.ISSUED
 
 
+def test_a_wider_policy_after_a_rotation_certifies_the_present_key(ca: Ca) -> None:
+    """Under the present root, which is not the first one."""
+    rotating = Rotating(ca, What.ROOT).to(Phase.DONE)
+    before = rotating.standing
+    document = policy_document()
+    document["permitted_dns"].append("other.internal")
+    ca.complete(document)
+    after = rotating.standing
+    assert after.issuing.public_key() == before.issuing.public_key()
+    assert after.issuing != before.issuing
+    after.issuing.verify_directly_issued_by(before.root)
+    assert ca.certificate("issuing") == after.issuing
+
+
 def test_a_key_of_any_generation_is_not_certified_for_a_service(ca: Ca) -> None:
     """The CA's earlier and coming keys are its own."""
     rotating = Rotating(ca, What.ROOT)
