@@ -232,6 +232,7 @@ def test_an_earlier_key_once_more(
 def test_somebody_elses_key(house: Authority, front: Front, orders: Instance) -> None:
     """A key that was certified for stock is not orders'."""
     stock = key_of(house.instance("stock"))
+    front.clock.moment = now()
     answer = front.post(orders, request_of(orders, stock))
     assert refusal(answer) == (403, "foreign_key")
 
@@ -273,6 +274,7 @@ def test_too_often(
         assert refusal(answer) == (429, "too_many_requests")
         assert 1 <= int(answer.headers["retry-after"]) <= 100
         stock = house.instance("stock")
+        front.clock.moment = now()
         certificate(front.post(stock, request_of(stock)))
 
 
