@@ -7,10 +7,12 @@ import pytest
 from cryptography import x509
 from cryptography.x509 import ocsp
 
+from pki import ocsp as answers
+from pki import responder, revocation
 from pki.layout import NoAuthorityError
 from pki.storage import InsecurePermissionsError
 from services.enrolment.office import keyring_of
-from services.enrolment.publishing import Upkeep
+from services.enrolment.publishing import _TICK, Upkeep
 from services.metrics import value
 from tests.services.logged import lines, listen
 from tests.services.mesh import until
@@ -127,3 +129,9 @@ def test_a_look_that_fails_is_an_error_and_not_the_last(
         ("publication.failed", "error", "NoAuthorityError")
     ] * 2
     assert looks("failed", NoAuthorityError.__name__) == before + 2
+
+
+def test_looks_come_often_enough() -> None:
+    """A hundred of them may fail in a row between half of a life and its end."""
+    shortest = min(revocation.LIFETIME, answers.LIFETIME, responder.LIFETIME)
+    assert 100 * timedelta(seconds=_TICK) < shortest / 2
