@@ -161,8 +161,13 @@ def _crossed(forge: Forge) -> Iterator[Chain]:
     new = Forge(forge.now)
     over = {"new with old": (forge, new), "old with new": (new, forge)}
     for which, (trusted, other) in over.items():
-        good = other.root_draft.but(issuer=trusted.root.subject)
-        good = good.with_extension(_signed_by(trusted.root))
+        builder = profiles.cross(
+            other.root,
+            issuer=trusted.root,
+            lifetime=timedelta(days=180),
+            now=forge.now,
+        )
+        good = draft_of(builder, other.root_key)
         none = x509.BasicConstraints(ca=False, path_length=None)
         crosses = {
             "": good.sign(trusted.root_key),
