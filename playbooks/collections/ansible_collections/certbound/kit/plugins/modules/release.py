@@ -38,7 +38,7 @@ options:
     elements: str
     required: true
   tokens:
-    description: Whether a host needs the library for a PKCS#11 token with the CA's keys.
+    description: Whether the CA's host needs the library for a PKCS#11 token.
     type: bool
     default: false
 """
