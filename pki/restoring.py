@@ -106,6 +106,9 @@ def restore(  # noqa: PLR0913 - each is told apart by its name
         OccupiedError: the directory holds something.
         ArchiveError: the backup is damaged.
         IncompleteError, BrokenLedgerError: what it holds is not a whole CA.
+        KeyLostError, WrongKeyError: the database knows of a CA whose key is newer than
+            the backup.
+        OtherLedgerError: the database holds another ledger.
         ForgedWitnessError, RewrittenLedgerError: it is the history of another CA, or
             another history; nobody can accept that.
         OlderBackupError: see above.
@@ -116,11 +119,11 @@ def restore(  # noqa: PLR0913 - each is told apart by its name
         manifest = archive.unpack(path, staged.directory)
         if ledger is FROM_BACKUP:
             ledger = _place_of(manifest)
-        done = Restored(manifest, manifest.entries)
         _check_whole(staged, manifest)
         kept = ledger is not None and not _is_new(staged, ledger)
-        if ledger is not None:
-            _move_ledger(staged, ledger, manifest, kept=kept)
+        if ledger is not None and kept:
+            _switch(staged, ledger, manifest)
+        done = Restored(manifest, manifest.entries)
         with open_ledger(staged.ledger) as opened:
             _compare(opened, evidence, done)
             if done.lost and not accept_loss:
@@ -128,6 +131,9 @@ def restore(  # noqa: PLR0913 - each is told apart by its name
             if not kept:
                 _remember(opened, evidence, moment)
             done.entries = opened.newest()[0]
+        if ledger is not None and not kept:
+            _fill(staged)
+            _switch(staged, ledger, manifest)
     return done
 
 
@@ -172,20 +178,20 @@ def _place_of(manifest: Manifest) -> place.Place | None:
 
 
 def _is_new(staged: Layout, wanted: place.Place) -> bool:
-    place.settle(staged.directory / "wanted.json", wanted)
-    return database.is_missing(staged.directory / "wanted.json")
+    place.settle(_wanted(staged), wanted)
+    return database.is_missing(_wanted(staged))
 
 
-def _move_ledger(
-    staged: Layout, wanted: place.Place, manifest: Manifest, *, kept: bool
-) -> None:
-    """Fill the database from the backup, or check that it goes on from it."""
-    document = staged.directory / "wanted.json"
-    if not kept:
-        database.create_ledger(document)
-        with database.writing(document) as target:
-            database.copy_from_file(staged.directory / LEDGER, target)
-    with open_ledger(document) as ledger:
+def _fill(staged: Layout) -> None:
+    """Fill the database, which is empty, with the ledger that was in the backup."""
+    database.create_ledger(_wanted(staged))
+    with database.writing(_wanted(staged)) as target:
+        database.copy_from_file(staged.directory / LEDGER, target)
+
+
+def _switch(staged: Layout, wanted: place.Place, manifest: Manifest) -> None:
+    """Have the ledger be the database's, which goes on from the backup's."""
+    with open_ledger(_wanted(staged)) as ledger:
         ledger.verify()
         if ledger.hash_of(manifest.entries) != manifest.head:
             raise OtherLedgerError(
@@ -193,7 +199,14 @@ def _move_ledger(
             )
     for path in staged.directory.glob(f"{LEDGER}*"):
         path.unlink()
-    document.replace(staged.ledger_place)
+    _wanted(staged).replace(staged.ledger_place)
+    # It may know of a CA whose key was made after the backup.
+    inspection.inspect(staged, read_policy(staged.policy.read_bytes()))
+
+
+def _wanted(staged: Layout) -> Path:
+    """Return the document that names the database, until that is the ledger."""
+    return staged.directory / "wanted.json"
 
 
 def _compare(ledger: Ledger, evidence: Evidence, done: Restored) -> None:

@@ -15,11 +15,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from pki import backup, clock, place, restoring, witness
 from pki.archive import ArchiveError
 from pki.entry import Event
+from pki.inspection import WrongKeyError
 from pki.layout import Layout
 from pki.ledger import BrokenLedgerError, open_ledger, read_ledger
 from pki.published import Head
 from pki.restoring import Evidence, IncompleteError, OccupiedError, OlderBackupError
-from pki.rotation_steps import What
+from pki.rotation_steps import Phase, What
 from tests.pki.builders import ISSUING_PASSPHRASE, Ca, number, serials
 from tests.pki.command import pki
 from tests.pki.postgres_server import PostgresServer
@@ -366,6 +367,22 @@ def test_ledger_moves_into_a_database(
     assert telling.layout.ledger.suffix == ".sqlite"
 
 
+def test_refused_backup_leaves_the_database_empty(
+    telling: Ca, postgres: PostgresServer, tmp_path: Path
+) -> None:
+    """A newer one can still be restored into it."""
+    where = place.read(postgres.settle(tmp_path / "where.json"))
+    old = backup.back_up(telling.layout, tmp_path / "1.tar")
+    telling.one()
+    whole = backup.back_up(telling.layout, tmp_path / "2.tar")
+    evidence = Evidence(heads=[head(telling)])
+    lose(telling)
+    with pytest.raises(OlderBackupError):
+        restoring.restore(old.path, telling.layout, evidence=evidence, ledger=where)
+    restoring.restore(whole.path, telling.layout, evidence=evidence, ledger=where)
+    assert verify(telling.layout.ledger).entries == whole.manifest.entries
+
+
 def test_database_that_outlived_the_host_keeps_its_ledger(
     telling: Ca, postgres: PostgresServer, tmp_path: Path
 ) -> None:
@@ -384,7 +401,13 @@ def test_database_that_outlived_the_host_keeps_its_ledger(
     )
     assert done.entries > made.manifest.entries
     assert telling.one().issuer
+    rotating = Rotating(telling, What.ISSUING)
+    rotating.begin()
+    while rotating.phase is not Phase.SWITCHING:
+        rotating.advance()
     lose(telling)
+    with pytest.raises(WrongKeyError):
+        restoring.restore(made.path, telling.layout, evidence=NONE, ledger=where)
     other = Ca.found(tmp_path / "other")
     foreign = backup.back_up(other.layout, tmp_path / "3.tar")
     with pytest.raises(restoring.OtherLedgerError, match="does not go on"):
