@@ -65,6 +65,7 @@ class IdentityTransport(httpx.AsyncBaseTransport):
 
         Raises:
             httpx.ConnectError: the server is another than expected, among others.
+            httpx.ReadError: the server refuses our certificate, among others.
         """
         pinned = request.extensions.get(GENERATION)
         current = self._identity.current()
@@ -73,6 +74,11 @@ class IdentityTransport(httpx.AsyncBaseTransport):
         try:
             await self._close_idle(current)
             response = await pool.transport.handle_async_request(request)
+        except ssl.SSLError as error:
+            # With TLS 1.3 a server refuses our certificate when we have shaken hands
+            # already, and no layer below makes an error of HTTP of its alert.
+            await self._release(pool)
+            raise httpx.ReadError(f"the server ends TLS: {error}") from error
         except BaseException:
             await self._release(pool)
             raise

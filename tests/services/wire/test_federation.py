@@ -325,7 +325,7 @@ def reached(house: House, url: str, expected: str) -> str:
         async with httpx.AsyncClient(transport=transport) as client:
             try:
                 return str((await client.get(url)).status_code)
-            except httpx.ConnectError as error:
+            except httpx.TransportError as error:
                 return str(error)
             finally:
                 await house.federation.aclose()
@@ -362,6 +362,13 @@ def test_nobody_is_called_by_an_empty_bundle(house: House) -> None:
         house.bundle(PARTNER, None)
         refusal = reached(house, running.url, stock)
     assert f"nothing of {PARTNER} is trusted" in refusal
+
+
+def test_a_callee_that_does_not_know_us_is_no_error_of_ours(house: House) -> None:
+    """Its alert comes after our handshake, and is an error of HTTP as any other."""
+    stock = f"spiffe://{PARTNER}/service/stock"
+    with serve(mirror, served(house.partner, stock)) as running:
+        assert "unknown ca" in reached(house, running.url, stock)
 
 
 def test_another_domains_bundle_meets_nobody(house: House) -> None:
