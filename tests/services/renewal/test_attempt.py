@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from pki.clock import utc_now
 from services.config import RenewalConfig
 from services.enrolment.messages import certificates
 from services.renewal.attempt import Place, renew
@@ -26,7 +27,7 @@ from services.renewal.errors import (
 )
 from services.renewal.exchange import ask, request_for
 from services.renewal.live import presented
-from tests.services.authority import Authority, enrolment
+from tests.services.authority import Authority, Front, enrolment
 from tests.services.logged import lines, listen
 from tests.services.mesh import Instance, Mesh, Serve
 from tests.services.renewal.conftest import Host
@@ -237,7 +238,7 @@ def test_more_than_one_certificate_is_refused(
 
 
 def test_a_play_that_issued_last_and_installed_last(
-    host: Host, house: Authority
+    host: Host, house: Authority, front: Front
 ) -> None:
     """The key that waits is of no use any more; the try after the next has another."""
     orders, place = host.instance, host.place
@@ -245,6 +246,7 @@ def test_a_play_that_issued_last_and_installed_last(
     request = request_for(host.directory.pending_key(), before.certificate)
     ask(request, before, place.renewal)
     orders.turn(orders.write(house.issue("orders")))
+    front.clock.moment = utc_now()
     played = orders.generation
     with pytest.raises(UsedKeyError):
         renew(place, played)
