@@ -23,9 +23,11 @@ def test_the_issuer_is_where_tokens_come_from(fleet: Fleet) -> None:
 
 
 def test_every_process_has_its_identity(fleet: Fleet) -> None:
-    """What is described are those that have identities."""
+    """What is described are those that have identities, the CA's front among them."""
     described = {TOKEN_SERVICE, *fleet.services, *fleet.gateways}
+    described |= {one["service"] for one in fleet.deployment["instances"]}
     assert {name.split("@")[0] for name in fleet.identities} == described
+    assert described <= {*fleet.workloads, TOKEN_SERVICE, "enrolment"}
 
 
 def test_a_service_is_where_it_says(fleet: Fleet, service: str) -> None:
