@@ -29,6 +29,7 @@ from pki.layout import Layout
 from pki.ledger import Ledger, open_ledger
 from pki.policy import read_policy
 from pki.published import Head
+from pki.signing import ClockBehindError
 from pki.storage import make_private_directory, sync_directory
 
 FROM_BACKUP = place.Place("")  # where the backup says that the ledger was
@@ -111,6 +112,7 @@ def restore(  # noqa: PLR0913 - each is told apart by its name
         OtherLedgerError: the database holds another ledger.
         ForgedWitnessError, RewrittenLedgerError: it is the history of another CA, or
             another history; nobody can accept that.
+        ClockBehindError: a head is of a later moment than `now`.
         OlderBackupError: see above.
     """
     _check_free(layout.directory)
@@ -125,7 +127,7 @@ def restore(  # noqa: PLR0913 - each is told apart by its name
             _switch(staged, ledger, manifest)
         done = Restored(manifest, manifest.entries)
         with open_ledger(staged.ledger) as opened:
-            _compare(opened, evidence, done)
+            _compare(opened, evidence, done, moment)
             if done.lost and not accept_loss:
                 raise OlderBackupError("; ".join(done.lost))
             if not kept:
@@ -209,13 +211,19 @@ def _wanted(staged: Layout) -> Path:
     return staged.directory / "wanted.json"
 
 
-def _compare(ledger: Ledger, evidence: Evidence, done: Restored) -> None:
+def _compare(
+    ledger: Ledger, evidence: Evidence, done: Restored, moment: datetime
+) -> None:
     """Write down what the evidence knows and the ledger does not."""
     for head in evidence.heads:
         try:
             witness.check_head(ledger, head)
         except witness.TruncatedLedgerError as error:
             done.lost.append(str(error))
+        if clock.to_text(moment) < head.time:
+            raise ClockBehindError(
+                f"a host has seen the CA at {head.time}: set this clock first"
+            )
     for crl in evidence.crls:
         _compare_list(ledger, crl, done)
 

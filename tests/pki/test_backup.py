@@ -21,6 +21,7 @@ from pki.ledger import BrokenLedgerError, open_ledger, read_ledger
 from pki.published import Head
 from pki.restoring import Evidence, IncompleteError, OccupiedError, OlderBackupError
 from pki.rotation_steps import Phase, What
+from pki.signing import ClockBehindError
 from tests.pki.builders import ISSUING_PASSPHRASE, Ca, number, serials
 from tests.pki.command import pki
 from tests.pki.postgres_server import PostgresServer
@@ -167,17 +168,31 @@ def test_loss_that_is_accepted_is_named(telling: Ca, tmp_path: Path) -> None:
     telling.publish(now=lambda: ahead)
     telling.revoke("orders@localhost", now=lambda: ahead)
     lost = telling.crl()
-    evidence = Evidence(heads=[head(telling)], crls=[lost])
+    evidence = Evidence(crls=[lost])
     lose(telling)
     done = restoring.restore(
         made.path, telling.layout, evidence=evidence, accept_loss=True
     )
-    assert len(done.lost) == 2
+    assert len(done.lost) == 1
     assert done.lost_revocations == [f"{certificate.serial_number:x}"]
     assert telling.publish().changed
     assert number(telling.crl()) > number(lost)
     telling.revoke("orders@localhost")
     assert serials(telling.crl()) == {certificate.serial_number}
+
+
+def test_clock_behind_a_witness_restores_nothing(ca: Ca, tmp_path: Path) -> None:
+    """The ledger of a backup is older than what hosts have seen, and its time is."""
+    ca.one()
+    made = backup.back_up(ca.layout, tmp_path)
+    evidence = Evidence(heads=[head(ca)])
+    lose(ca)
+    seen = clock.from_text(evidence.heads[0].time)
+    before = seen - timedelta(seconds=1)
+    with pytest.raises(ClockBehindError, match="set this clock"):
+        restoring.restore(made.path, ca.layout, evidence=evidence, now=lambda: before)
+    restoring.restore(made.path, ca.layout, evidence=evidence, now=lambda: seen)
+    assert verify(ca.layout.ledger).entries == made.manifest.entries
 
 
 def test_history_of_another_ca_is_refused(ca: Ca, tmp_path: Path) -> None:
