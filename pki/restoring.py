@@ -95,45 +95,40 @@ def restore(  # noqa: PLR0913 - each is told apart by its name
     """Restore the backup at `path`.
 
     Args:
-        path: the backup.
+        path: of the file.
         layout: of a directory that is empty or absent.
         evidence: what others know.
-        accept_loss: go on although the backup is older than the evidence.
+        accept_loss: go on although it knows more than the backup.
         ledger: the database that is to have the ledger, None for a file. One that has
             it already keeps it, if it goes on from the backup's.
         now: the present moment.
 
     Raises:
-        OccupiedError: the directory holds something.
-        ArchiveError: the backup is damaged.
-        IncompleteError, BrokenLedgerError: what it holds is not a whole CA.
-        KeyLostError, WrongKeyError: the database knows of a CA whose key is newer than
-            the backup.
-        OtherLedgerError: the database holds another ledger.
-        ForgedWitnessError, RewrittenLedgerError: it is the history of another CA, or
-            another history; nobody can accept that.
+        OccupiedError: the directory is not empty.
+        ArchiveError, IncompleteError, BrokenLedgerError: the backup is damaged, or what
+            it holds is not a whole CA.
+        OtherLedgerError, KeyLostError, WrongKeyError: the database holds another
+            ledger, or knows of a CA whose key is newer than the backup.
+        ForgedWitnessError, RewrittenLedgerError: it is another history, or another
+            CA's; nobody can accept that.
         ClockBehindError: a head is of a later moment than `now`.
         OlderBackupError: see above.
     """
-    _check_free(layout.directory)
     moment = now()
     with _staging(layout) as staged:
-        manifest = archive.unpack(path, staged.directory)
+        manifest = _unpack(path, staged)
         if ledger is FROM_BACKUP:
             ledger = _place_of(manifest)
-        _check_whole(staged, manifest)
-        kept = ledger is not None and not _is_new(staged, ledger)
-        if ledger is not None and kept:
+        kept = ledger is not None and _has_ledger(staged, ledger)
+        if ledger and kept:
             _switch(staged, ledger, manifest)
-        done = Restored(manifest, manifest.entries)
         with open_ledger(staged.ledger) as opened:
-            _compare(opened, evidence, done, moment)
+            done = _compare(opened, evidence, manifest, moment)
             if done.lost and not accept_loss:
                 raise OlderBackupError("; ".join(done.lost))
             if not kept:
                 _remember(opened, evidence, moment)
-            done.entries = opened.newest()[0]
-        if ledger is not None and not kept:
+        if ledger and not kept:
             _fill(staged)
             _switch(staged, ledger, manifest)
     return done
@@ -142,6 +137,7 @@ def restore(  # noqa: PLR0913 - each is told apart by its name
 @contextmanager
 def _staging(layout: Layout) -> Iterator[Layout]:
     """Yield an empty place that becomes the CA's directory if all goes well."""
+    _check_free(layout.directory)
     target = layout.directory
     beside = target.with_name(f".{target.name}.restoring")
     shutil.rmtree(beside, ignore_errors=True)
@@ -160,8 +156,9 @@ def _check_free(directory: Path) -> None:
         raise OccupiedError(f"{directory} is not empty: a CA is restored beside it")
 
 
-def _check_whole(staged: Layout, manifest: Manifest) -> None:
-    """Check that chain, certificates and keys of the backup belong together."""
+def _unpack(path: Path, staged: Layout) -> Manifest:
+    """Unpack the backup; its chain, certificates and keys belong together."""
+    manifest = archive.unpack(path, staged.directory)
     with open_ledger(staged.ledger) as ledger:
         verified = ledger.verify()
     if (verified.entries, verified.head) != (manifest.entries, manifest.head):
@@ -170,6 +167,7 @@ def _check_whole(staged: Layout, manifest: Manifest) -> None:
     state = inspection.inspect(staged, read_policy(staged.policy.read_bytes()))
     if state.missing:
         raise IncompleteError(f"the backup lacks {', '.join(state.missing)}")
+    return manifest
 
 
 def _place_of(manifest: Manifest) -> place.Place | None:
@@ -179,9 +177,9 @@ def _place_of(manifest: Manifest) -> place.Place | None:
     return place.Place(manifest.ledger_url, Path(file) if file else None)
 
 
-def _is_new(staged: Layout, wanted: place.Place) -> bool:
+def _has_ledger(staged: Layout, wanted: place.Place) -> bool:
     place.settle(_wanted(staged), wanted)
-    return database.is_missing(_wanted(staged))
+    return not database.is_missing(_wanted(staged))
 
 
 def _fill(staged: Layout) -> None:
@@ -212,9 +210,10 @@ def _wanted(staged: Layout) -> Path:
 
 
 def _compare(
-    ledger: Ledger, evidence: Evidence, done: Restored, moment: datetime
-) -> None:
-    """Write down what the evidence knows and the ledger does not."""
+    ledger: Ledger, evidence: Evidence, manifest: Manifest, moment: datetime
+) -> Restored:
+    """Return what is put back, and what the evidence knows and the ledger does not."""
+    done = Restored(manifest, ledger.newest()[0])
     for head in evidence.heads:
         try:
             witness.check_head(ledger, head)
@@ -226,6 +225,7 @@ def _compare(
             )
     for crl in evidence.crls:
         _compare_list(ledger, crl, done)
+    return done
 
 
 def _compare_list(
