@@ -63,12 +63,12 @@ def advance(shown: list[dict[str, Any]], place: Path) -> None:
 
 
 def acts(asked: list[Any]) -> dict[str, Act]:
-    """Return what can be broken off; `asked` are requests, or evidence."""
+    """Return what can be broken off; `asked` are requests, evidence, or what."""
     return {
         "found": Ca.found,
         "issue": lambda place: Ca.at(place).issue(*map(tuple, asked)),
         "renew": lambda place: renew(asked[0][1], place),
-        "begin": lambda place: Rotating(Ca.at(place), What.ROOT).begin(),
+        "begin": lambda place: Rotating(Ca.at(place), What(asked[0])).begin(),
         "advance": lambda place: advance(asked, place),
         "reverse": lambda place: Rotating(Ca.at(place), What.ROOT).reverse(),
         "revoke": lambda place: Ca.at(place).revoke("orders@localhost"),

@@ -18,8 +18,13 @@ from tests.pki.builders import ADDRESSES, Ca, policy_document
 from tests.pki.rotating import Rotating
 
 either = pytest.mark.parametrize("how", ["killed", "full"])
-killed_now = pytest.mark.parametrize(
-    "how", ["killed", pytest.param("full", marks=pytest.mark.crash)]
+# All that an ordinary run leaves out is in `make crash`.
+every_what = pytest.mark.parametrize(
+    ("what", "new_keys"),
+    [
+        (What.ISSUING, 1),
+        pytest.param(What.ROOT, 2, marks=pytest.mark.crash),
+    ],
 )
 HOSTS = ("orders@localhost", "stock@localhost")
 
@@ -44,15 +49,19 @@ def check_peers(rotating: Rotating) -> None:
     assert not list(rotating.ca.layout.directory.glob(".*"))
 
 
-@killed_now
-def test_a_rotation_that_begins_is_completed(how: str, place: Path) -> None:
-    """One new root and one new issuing CA, whenever it was broken off."""
+@every_what
+@either
+def test_a_rotation_that_begins_is_completed(
+    how: str, what: What, new_keys: int, place: Path
+) -> None:
+    """One new key for each CA that is replaced, whenever it was broken off."""
     founded(place)
-    runs = break_off(how, "begin", place)
+    (place / "what.json").write_text(json.dumps([what]))
+    runs = break_off(how, "begin", place, place / "what.json")
     assert runs > 15
     seen = set()
     for step in range(1, runs + 1):
-        rotating = Rotating(Ca.at(place / str(step)), What.ROOT)
+        rotating = Rotating(Ca.at(place / str(step)), what)
         seen.add(rotating.phase)
         rotating.begin()
         assert rotating.phase is Phase.PREPARED
@@ -60,7 +69,7 @@ def test_a_rotation_that_begins_is_completed(how: str, place: Path) -> None:
         kinds = [entry.identity for entry in listed if "@" not in entry.identity]
         assert len(kinds) == len(set(serials(listed, "issued"))) - len(HOSTS)
         keys = list(rotating.ca.layout.directory.rglob("*.sealed"))
-        assert len(keys) == 4
+        assert len(keys) == 2 + new_keys
         if step % 5 == 0:
             assert not rotating.begin().changed
             rotating.advance([])
