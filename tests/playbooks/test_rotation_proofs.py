@@ -8,7 +8,13 @@ import pytest
 from ansible_collections.certbound.kit.plugins.filter.proofs import keys, known, proof
 from ansible_collections.certbound.kit.plugins.module_utils.identity import moment
 from ansible_collections.certbound.kit.plugins.module_utils.openssl import fingerprints
-from ansible_collections.certbound.kit.plugins.modules import rotation_evidence
+from ansible_collections.certbound.kit.plugins.module_utils.pki_command import (
+    PkiCommandError,
+)
+from ansible_collections.certbound.kit.plugins.modules import (
+    rotation,
+    rotation_evidence,
+)
 from starlette.types import Receive, Scope, Send
 
 from pki.identity import SpiffeId
@@ -210,3 +216,25 @@ def test_a_proxy_is_asked_at_its_sites(enrolled: Enrolling) -> None:
 def test_an_identity_that_was_never_enrolled(tmp_path: Path) -> None:
     """A host that has just joined has nothing to show."""
     assert evidence(Enrolling(tmp_path))["reason"] == "no certificate yet"
+
+
+def test_the_ca_goes_on_with_the_proof_alone(enrolled: Enrolling) -> None:
+    """What was never certified is no evidence, and the CA says who is missing."""
+
+    def turn(verb: str, **told: Any) -> dict[str, Any]:
+        given = {"evidence": [], "waivers": {}, "run_id": "test", **told}
+        return rotation.turn({**enrolled.ca, "what": "certificates", **given}, verb)
+
+    assert turn("show")["rotation"] is None
+    assert rotation.phase_of(turn("begin")) == "certificates: prepared\n"
+    assert rotation.phase_of(turn("advance")) == "certificates: distributing\n"
+    nothing = seen(serial=None, issuer=None, roots=[], live=False)
+    with pytest.raises(PkiCommandError, match="orders@localhost: no evidence"):
+        turn("advance", evidence=[nothing])
+    waived = turn(
+        "advance", evidence=[nothing], waivers={"orders@localhost": "its disk died"}
+    )
+    assert rotation.phase_of(waived) == "certificates: switching\n"
+    for phase in ("distributing", "prepared"):
+        assert rotation.phase_of(turn("reverse")) == f"certificates: {phase}\n"
+    assert turn("reverse")["rotation"] is None

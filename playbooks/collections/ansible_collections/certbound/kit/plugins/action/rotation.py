@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -32,7 +33,8 @@ class ActionModule(ActionBase):
                 arguments |= {
                     name: passphrases.read(file, self._loader)
                     for name, file in files.items()
-                    if file
+                    # That of an offline root is not here; the CA says if it takes it.
+                    if file and Path(file).exists()
                 }
             except (passphrases.PassphraseError, OSError) as error:
                 return {"failed": True, "msg": f"rotation: {error}"}

@@ -157,7 +157,9 @@ def turn(params: dict[str, Any], verb: str, *, check: bool = False) -> dict[str,
 def _proof(params: dict[str, Any]) -> dict[str, Any]:
     return {
         "evidence": [
-            {name: entry[name] for name in _PROOF} for entry in params["evidence"]
+            {name: entry[name] for name in _PROOF}
+            for entry in params["evidence"]
+            if entry["serial"]  # of what was never certified there is none
         ],
         "waivers": [
             {"identity": name, "reason": reason}
