@@ -17,8 +17,8 @@ from pathlib import Path
 
 from services.guard.workload import Workload
 
-CALLERS = 3  # of each edge, at once
-PAUSE = 0.05  # seconds between two calls of one caller: a load, not a siege
+CALLERS = 2  # of each edge, at once
+PAUSE = 0.1  # seconds between two calls of one caller: a load, not a siege
 OK = 200
 
 

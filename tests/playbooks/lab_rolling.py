@@ -124,14 +124,16 @@ class LabRolling:
             "ANSIBLE_TIMEOUT": "3",  # seconds; these hosts are near
         }
 
-    def kill_at(self, task: str, *arguments: str, after: str = "") -> str:
-        """Begin a roll-out and kill Ansible when `task` begins; return what it said.
+    def kill_at(
+        self, task: str, *arguments: str, after: str = "", playbook: str = "site"
+    ) -> str:
+        """Begin a playbook and kill Ansible when `task` begins; return what it said.
 
         With `after`, it is killed when that is said next, such as one host's result.
         """
         said = []
         wanted = [f"{task}]", *([after] if after else [])]
-        with self.begin("site", *arguments) as process:
+        with self.begin(playbook, *arguments) as process:
             assert process.stdout is not None
             for line in process.stdout:
                 said.append(line)

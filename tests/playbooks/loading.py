@@ -11,10 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from tests.playbooks import calling
+from tests.playbooks.lab_rolling import LabRolling
 from tests.playbooks.rolling import Rolling
 from tests.services.mesh import until
 
 CALLERS = ("storefront", "orders")
+IN_THE_LAB = {"storefront-1": "storefront", "orders-1": "orders"}
+FEWEST = 300  # requests under which a rotation proves little
+_AWAY = "/run/load"  # on a host of the lab
+_SECONDS = 60.0  # until a load has begun, or ended
 
 
 @dataclass
@@ -30,9 +35,12 @@ class Load:
         for failure, count in told["failures"].items():
             self.failures[failure] = self.failures.get(failure, 0) + count
 
-    def __str__(self) -> str:
+    def check(self, what: str) -> None:
+        """Say the counts; see that enough was asked for, and all of it answered."""
         failed = sum(self.failures.values())
-        return f"{self.requests} requests, {failed} failed"
+        print(f"{what}: {self.requests} requests, {failed} failed")  # noqa: T201
+        assert self.failures == {}
+        assert self.requests > FEWEST
 
 
 @contextmanager
@@ -51,12 +59,40 @@ def load(rolling: Rolling) -> Iterator[Load]:
         )
     found = Load()
     try:
-        until(beside["began"].exists, 30)
+        until(beside["began"].exists, _SECONDS)
         yield found
         beside["stop"].touch()
-        assert process.wait(30) == 0, (rolling.base / "load.log").read_text()
+        assert process.wait(_SECONDS) == 0, (rolling.base / "load.log").read_text()
     finally:
         process.kill()
         process.wait()
-    found.add(json.loads(Path(out).read_text()))
-    print(f"under load: {found}")  # noqa: T201 - the count is what this is for
+    found.add(json.loads(out.read_text()))
+
+
+@contextmanager
+def lab_load(rolling: LabRolling) -> Iterator[Load]:
+    """Call services from two hosts of the lab while the context lasts."""
+    ssh = rolling.lab.ssh
+    script = Path(calling.__file__).read_text()
+    for host, name in IN_THE_LAB.items():
+        user = f"certbound-{name}"
+        ssh.run(
+            host,
+            f"sudo rm -rf {_AWAY}; sudo install -d -o {user} -m 0700 {_AWAY};"
+            f" sudo tee {_AWAY}/calling.py >/dev/null <<'END'\n{script}\nEND\n"
+            f"sudo systemd-run --quiet --collect --unit=load --uid={user} --gid={user}"
+            f" /opt/certbound/current/bin/python -I {_AWAY}/calling.py {_AWAY}/out"
+            f" /var/lib/certbound/services/{name}/config.json",
+        )
+
+    def there(host: str, name: str) -> bool:
+        return not ssh.attempt(host, f"sudo test -e {_AWAY}/{name}").returncode
+
+    found = Load()
+    for host in IN_THE_LAB:
+        until(lambda host=host: there(host, "out.began"), _SECONDS)  # type: ignore[misc]
+    yield found
+    for host in IN_THE_LAB:
+        ssh.run(host, f"sudo touch {_AWAY}/out.stop")
+        until(lambda host=host: there(host, "out"), _SECONDS)  # type: ignore[misc]
+        found.add(json.loads(ssh.run(host, f"sudo cat {_AWAY}/out")))

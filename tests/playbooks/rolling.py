@@ -8,9 +8,11 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,12 +107,8 @@ class Rolling:
         """Run a playbook of the project, as `make` does."""
         recap = self.base / "recap.json"
         recap.unlink(missing_ok=True)
-        ansible = Path(sys.executable).with_name("ansible-playbook")
         done = subprocess.run(
-            [
-                *(ansible, "-i", self.base / "inventory.yml"),
-                *(f"playbooks/{playbook}.yml", *arguments),
-            ],
+            self._command(playbook, *arguments),
             cwd=PROJECT,
             env=self._environment(recap),
             capture_output=True,
@@ -119,6 +117,32 @@ class Rolling:
         )
         written = json.loads(recap.read_text()) if recap.exists() else {"hosts": {}}
         return Run(done.returncode, done.stdout, done.stderr, written)
+
+    def kill_at(self, playbook: str, moments: Sequence[str], *arguments: str) -> None:
+        """Begin a playbook, and kill it when the last of `moments` is said."""
+        wanted = list(moments)
+        with subprocess.Popen(
+            self._command(playbook, *arguments),
+            cwd=PROJECT,
+            env=self._environment(self.base / "recap.json"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if wanted[0] in line:
+                    wanted.pop(0)
+                if not wanted:
+                    break
+            os.killpg(process.pid, signal.SIGKILL)
+        assert not wanted, f"it ended before {wanted}"
+
+    def _command(self, playbook: str, *arguments: str) -> list[str]:
+        ansible = str(Path(sys.executable).with_name("ansible-playbook"))
+        inventory = ("-i", str(self.base / "inventory.yml"))
+        return [ansible, *inventory, f"playbooks/{playbook}.yml", *arguments]
 
     def _environment(self, recap: Path) -> dict[str, str]:
         # A developer's own CERTBOUND_ROOT would win over the inventory here.
