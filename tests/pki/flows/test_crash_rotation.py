@@ -120,5 +120,8 @@ def test_a_phase_begins_or_does_not(how: str, place: Path, leap: Leap) -> None:
         with open_ledger(rotating.ca.layout.ledger) as ledger:
             assert is_revoked(ledger, old) is (leap.to in OVER)
         if step % 5 == 0:
+            # As each roll-out does: the copies of certificates beside the ledger.
+            rotating.ca.complete(policy_document(addresses=ADDRESSES))
+            assert rotating.ca.certificate("root") == rotating.standing.root
             check_peers(rotating)
     assert {phase or Phase.DONE for phase in seen} == {leap.of, leap.to}
