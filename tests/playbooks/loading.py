@@ -39,8 +39,8 @@ class Load:
         """Say the counts; see that enough was asked for, and all of it answered."""
         failed = sum(self.failures.values())
         print(f"{what}: {self.requests} requests, {failed} failed")  # noqa: T201
-        assert self.failures == {}
-        assert self.requests > FEWEST
+        assert not self.failures, self.failures
+        assert self.requests > FEWEST, self.requests
 
 
 @contextmanager
