@@ -64,7 +64,7 @@ def back_up(
 def _manifest(ledger: Ledger, layout: Layout, moment: datetime) -> archive.Manifest:
     verified = ledger.verify()
     numbers: dict[str, int] = {}
-    for crl in ledger.published.crls():
+    for crl in ledger.published.imprints():
         numbers[crl.authority] = max(crl.number, numbers.get(crl.authority, 0))
     manifest = archive.Manifest(
         format=archive.FORMAT,

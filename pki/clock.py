@@ -37,4 +37,8 @@ def from_text(text: str) -> datetime:
     Raises:
         ValueError: `text` has another form.
     """
-    return datetime.strptime(text, _FORM).replace(tzinfo=UTC)
+    # Lists of revocations are full of moments: a tenth of the price of strptime().
+    moment = datetime.fromisoformat(text)
+    if to_text(moment) != text:
+        raise ValueError(f"{text!r} is no moment of the form 2026-11-22T17:35:16Z")
+    return moment

@@ -2,10 +2,13 @@
 
 `publication` and `founding` come here inside a transaction, with the authority's key.
 A list lasts a day, a root's a year, and is made anew after half of it; a revocation
-makes the lists anew that it stands in. An entry stays until one list was made after
-its certificate ended (RFC 5280, section 3.3).
+makes the lists anew in which somebody looks for it. That is the shard its certificate
+points to; the full list if the certificate points to none, and while it is short.
+Else the delta goes on from the full list of before (section 5.2.4). An entry stays
+until one list was made after its certificate ended (RFC 5280, section 3.3).
 """
 
+from base64 import b64decode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -14,13 +17,16 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pki import clock, revocation
-from pki.entry import Revocation
+from pki.entry import Event, Revocation
 from pki.errors import PkiError
 from pki.ledger import Ledger
-from pki.pointers import Addresses, authority_of
-from pki.published import Crl, Published
+from pki.listed import Listed
+from pki.pointers import Addresses, PointerError, authority_of, pointers_of
+from pki.published import Crl, Imprint, Published
 from pki.signing import sign_crl
 
+MANY = 500  # revocations, which take about 20 ms to be signed and checked
+_SHORT = MANY * 40  # bytes
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -111,9 +117,7 @@ def publish_lists(
     Raises:
         ShardsFixedError: see `Series.known`.
     """
-    scopes, known = set(series.due()), series.known()
-    for serial in touched:
-        scopes |= {"full", *(known[0].shard_of(serial) for _ in known[:1])}
+    scopes = {*series.due(), *_touched(ledger, series, list(touched))}
     if not scopes:
         return []
     if series.addresses and series.has_moved():
@@ -126,6 +130,37 @@ def publish_lists(
     return made
 
 
+def _touched(ledger: Ledger, series: Series, serials: Sequence[int]) -> set[str]:
+    """Return the scopes in which somebody looks for `serials`."""
+    known = series.known()
+    if not serials:
+        return set()
+    if not known:
+        return {"full"}
+    shards = {known[0].shard_of(serial) for serial in serials}
+    if series.published.size(series.authority, "full") > _SHORT and all(
+        _points_to_shard(ledger, series, known, serial) for serial in serials
+    ):
+        return {*shards, "delta"}
+    return {*shards, "full"}
+
+
+def _points_to_shard(
+    ledger: Ledger, series: Series, known: Sequence[Addresses], serial: int
+) -> bool:
+    issuer = series.issuer.subject.rfc4514_string()
+    entry = ledger.find(Event.ISSUED, issuer=issuer, serial=f"{serial:x}")
+    if entry is None or entry.certificate is None:
+        return False
+    try:
+        certificate = x509.load_der_x509_certificate(b64decode(entry.certificate))
+        pointers = pointers_of(certificate)
+    except (ValueError, PointerError):
+        return False
+    names = [place.pointers(series.authority, serial).crl for place in known]
+    return pointers is not None and pointers.crl in names
+
+
 class _Printer:
     """Makes lists of one number out of one look at the ledger."""
 
@@ -135,7 +170,7 @@ class _Printer:
         self._series, self._key = series, key
         self._before = {
             crl.scope: crl
-            for crl in series.published.crls()
+            for crl in series.published.imprints()
             if crl.authority == series.authority
         }
         numbers = [crl.number for crl in self._before.values()]
@@ -151,75 +186,80 @@ class _Printer:
         )
         self._covers, _ = ledger.newest()
         self._known = series.known()
-        since = min(map(self._since, series.scopes()))
-        self._revoked = ledger.revocations(series.authority, ending=since)
+        self._ledger = ledger
+        self._listed = Listed(ledger.connection, series.authority)
+        if self._known:
+            self._listed.take_up(self._known[0].shard_of)
 
     def make(self, scopes: Iterable[str]) -> list[Crl]:
-        made = []
-        for scope in sorted(scopes):
-            if scope == "full":
-                made += self._full()
-            else:
-                made.append(self._shard(scope))
-        return made
+        made, rest = [], set(scopes)
+        if rest & {"full", "delta"}:
+            made = self._whole(anew="full" in rest)
+        return made + [self._shard(one) for one in sorted(rest - {"full", "delta"})]
 
-    def _full(self) -> list[Crl]:
-        """Return the full list and, once there was one before, the delta."""
-        standing = self._standing("full")
-        before = self._before.get("full")
-        delta_at = [place.crl(self._series.authority, "delta") for place in self._known]
-        builder = revocation.full(
-            self._edition, standing, delta_at=delta_at if before else ()
-        )
-        complete = self._sign("full", "full", builder)
-        if before is None or self._series.by == "root":
-            return [complete]
-        base = self._base(before)
-        covered = base.base_covers or 0
-        newer = [found for found in standing if found.sequence > covered]
-        builder = revocation.delta(self._edition, newer, base=base.base_number or 0)
-        delta = self._sign("delta", "delta", builder)
-        return [
-            complete,
-            replace(
-                delta,
-                base_number=base.base_number,
-                base_covers=base.base_covers,
-                base_update=base.base_update,
-            ),
-        ]
+    def _whole(self, *, anew: bool) -> list[Crl]:
+        """Return what tells of all: the delta, if there was a full list before; that.
 
-    def _base(self, before: Crl) -> Crl:
-        """Return what the delta goes on from, in the members that say so.
-
-        The base stays for a day: who fetched any full list since then can use it.
+        The full list comes with it if it is to be made `anew`, or the delta is long.
         """
+        before = self._before.get("full")
+        if before is None or self._series.by == "root":
+            return [self._full()]
+        base, newer = self._newer(before)
+        builder = revocation.delta(self._edition, newer, base=base.number)
+        delta = replace(
+            self._sign("delta", "delta", builder),
+            base_number=base.number,
+            base_covers=base.covers,
+            base_update=base.this_update,
+        )
+        return [delta, self._full()] if anew or len(newer) > MANY else [delta]
+
+    def _full(self) -> Crl:
+        own = self._series.authority
+        standing = self._ledger.revocations(own, ending=self._since("full"))
+        told = [place.crl(own, "delta") for place in self._known]
+        delta_at = told if "full" in self._before else []
+        builder = revocation.full(self._edition, standing, delta_at=delta_at)
+        return self._sign("full", "full", builder)
+
+    def _newer(self, before: Imprint) -> tuple[Imprint, Sequence[Revocation]]:
+        """Return the full list that the delta goes on from, and what came since.
+
+        The base stays for a day, so that who fetched any full list since then can use
+        it; or until too much came since, if there is a newer one.
+        """
+        base = self._base(before)
+        newer = self._since_entry(base.covers)
+        if len(newer) > MANY and base.number < before.number:
+            return before, self._since_entry(before.covers)
+        return base, newer
+
+    def _base(self, before: Imprint) -> Imprint:
         delta = self._before.get("delta")
-        if delta and delta.base_update:
-            age = self._series.now - clock.from_text(delta.base_update)
-            if age < revocation.LIFETIME:
-                return delta
+        if not (delta and delta.base_number and delta.base_update):
+            return before
+        age = self._series.now - clock.from_text(delta.base_update)
+        if age >= revocation.LIFETIME:
+            return before
         return replace(
             before,
-            base_number=before.number,
-            base_covers=before.covers,
-            base_update=before.this_update,
+            number=delta.base_number,
+            covers=delta.base_covers or 0,
+            this_update=delta.base_update,
+        )
+
+    def _since_entry(self, covered: int) -> Sequence[Revocation]:
+        return self._ledger.revocations(
+            self._series.authority, ending=self._since("full"), after=covered
         )
 
     def _shard(self, scope: str) -> Crl:
-        standing = [
-            found
-            for found in self._standing(scope)
-            if self._known[0].shard_of(found.serial) == scope
-        ]
+        standing = self._listed.of(scope, ending=self._since(scope))
         names = [place.crl(self._series.authority, scope) for place in self._known]
         return self._sign(
             scope, "shard", revocation.shard(self._edition, standing, names=names)
         )
-
-    def _standing(self, scope: str) -> Sequence[Revocation]:
-        since = self._since(scope)
-        return [found for found in self._revoked if found.not_after >= since]
 
     def _since(self, scope: str) -> datetime:
         """Return when the last list of a scope was made: what ended later is kept."""

@@ -23,6 +23,7 @@ from pki import clock, database
 from pki.canonical import canonical_json
 from pki.engine import Connection, LedgerError, RuleError
 from pki.entry import Entry, Event, Reason, Revocation
+from pki.listed import COLUMNS, read_revocation
 from pki.published import Published
 
 _BEGINNING = "0" * 64  # stands for the entry before the first
@@ -154,23 +155,25 @@ class Ledger:
             [Event.ISSUED, clock.to_text(after), clock.to_text(since)],
         )
 
-    def revocations(self, authority: str, *, ending: datetime) -> list[Revocation]:
-        """Return what an authority revoked and what ends at `ending` or later."""
-        return [
-            Revocation(
-                row[0],
-                int(row[1], 16),
-                clock.from_text(row[2]),
-                Reason(row[3]),
-                clock.from_text(row[4]),
-            )
-            for row in self.connection.execute(
-                "SELECT sequence, serial, recorded_at, reason, not_after FROM entry"
-                " WHERE event = ? AND not_after >= ? AND authority = ?"
-                " ORDER BY sequence",
-                [Event.REVOKED, clock.to_text(ending), authority],
-            )
-        ]
+    def revocations(
+        self, authority: str, *, ending: datetime, after: int = 0
+    ) -> list[Revocation]:
+        """Return what an authority revoked and what ends at `ending` or later.
+
+        `after` leaves out what was revoked up to that entry.
+        """
+        if after:  # few, however much was revoked before: the index is of revocations
+            chosen = "event = 'revoked' AND sequence > ? AND not_after || '' >= ?"
+            values: list[object] = [after, clock.to_text(ending)]
+        else:
+            chosen = "event = ? AND not_after >= ?"
+            values = [Event.REVOKED, clock.to_text(ending)]
+        rows = self.connection.execute(
+            f"SELECT {COLUMNS} FROM entry"  # noqa: S608 - our own names
+            f" WHERE {chosen} AND authority = ? ORDER BY sequence",
+            [*values, authority],
+        )
+        return [read_revocation(row) for row in rows]
 
     def newest(self) -> tuple[int, str]:
         """Return number and hash of the last entry, 0 and zeros if there is none."""

@@ -18,8 +18,11 @@ from pki.engine import Connection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Crl:
-    """The newest list of one scope. Moments are as `clock.to_text` writes them."""
+class Imprint:
+    """What is known of a list without its bytes: those may be megabytes.
+
+    Moments are as `clock.to_text` writes them.
+    """
 
     authority: str  # key identifier of who signed, in hex
     scope: str  # full, delta, or the number of a shard
@@ -27,10 +30,16 @@ class Crl:
     covers: int  # the last entry of the ledger that was looked at
     this_update: str
     next_update: str
-    der: bytes
     base_number: int | None = None  # of a delta: the full list that it goes on from
     base_covers: int | None = None
     base_update: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crl(Imprint):
+    """The newest list of one scope."""
+
+    der: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +74,7 @@ def head_text(*, sequence: int, digest: str, time: str) -> bytes:
 
 
 _CRL = ", ".join(field.name for field in fields(Crl))
+_IMPRINT = ", ".join(field.name for field in fields(Imprint))
 _ANSWER = ", ".join(field.name for field in fields(StoredAnswer))
 _RENEWED = ", ".join(f"{field.name} = excluded.{field.name}" for field in fields(Crl))
 
@@ -97,6 +107,22 @@ class Published:
             f"SELECT {_CRL} FROM crl ORDER BY authority, scope"  # noqa: S608 - our own names
         )
         return [_crl(row) for row in rows]
+
+    def imprints(self) -> list[Imprint]:
+        """Return what is known of the newest lists, of every scope and authority."""
+        rows = self._connection.execute(
+            f"SELECT {_IMPRINT} FROM crl ORDER BY authority, scope"  # noqa: S608 - our own names
+        )
+        names = _IMPRINT.split(", ")
+        return [Imprint(**dict(zip(names, row, strict=True))) for row in rows]
+
+    def size(self, authority: str, scope: str) -> int:
+        """Return the length of a scope's newest list in bytes, 0 if there is none."""
+        row = self._connection.execute(
+            "SELECT length(der) FROM crl WHERE authority = ? AND scope = ?",
+            [authority, scope],
+        ).fetchone()
+        return row[0] if row else 0
 
     def put_crl(self, crl: Crl) -> None:
         """Let `crl` take the place of its scope's list, whose number must be lower."""

@@ -4,7 +4,6 @@ Serials are lower-case hex without leading zeros, moments RFC 3339 in UTC. Only 
 commands come here.
 """
 
-import hashlib
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -25,7 +24,7 @@ if TYPE_CHECKING:  # reading the ledger must not load what signs
     from pki.inventory import Difference, Item
     from pki.ledger import VerifiedLedger
     from pki.present import Present
-    from pki.published import Crl, Head
+    from pki.published import Head, Imprint
     from pki.restoring import Restored
     from pki.rotation_steps import Step
     from pki.upkeep import Publication
@@ -227,7 +226,7 @@ def _revoked(line: "Entry") -> dict[str, object]:
     }
 
 
-def _crl(crl: "Crl") -> dict[str, object]:
+def _crl(crl: "Imprint") -> dict[str, object]:
     return {
         "authority": crl.authority,
         "scope": crl.scope,
@@ -235,7 +234,6 @@ def _crl(crl: "Crl") -> dict[str, object]:
         "base_number": crl.base_number,
         "this_update": crl.this_update,
         "next_update": crl.next_update,
-        "sha256": hashlib.sha256(crl.der).hexdigest(),
     }
 
 

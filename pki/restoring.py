@@ -233,7 +233,7 @@ def _compare_list(
 ) -> None:
     authority, number = _authority_of(ledger, crl), _number_of(crl)
     known = [
-        one.number for one in ledger.published.crls() if one.authority == authority
+        one.number for one in ledger.published.imprints() if one.authority == authority
     ]
     if number > max(known, default=0):
         done.lost.append(
@@ -261,6 +261,6 @@ def _number_of(crl: x509.CertificateRevocationList) -> int:
 
 def _remember(ledger: Ledger, evidence: Evidence, moment: datetime) -> None:
     numbers = [_number_of(crl) for crl in evidence.crls]
-    numbers += [crl.number for crl in ledger.published.crls()]
+    numbers += [crl.number for crl in ledger.published.imprints()]
     with ledger.transaction():
         ledger.published.put_restored(moment, max(numbers, default=0), ledger.newest())

@@ -105,13 +105,21 @@ def half_life(begins: datetime, ends: datetime) -> datetime:
 
 
 def _entry(revocation: Revocation) -> x509.RevokedCertificate:
-    builder = x509.RevokedCertificateBuilder(
-        serial_number=revocation.serial, revocation_date=_naive(revocation.at)
-    )
-    if revocation.reason is not Reason.UNSPECIFIED:  # left out (section 5.3.1)
-        reason = x509.CRLReason(x509.ReasonFlags(revocation.reason))
-        builder = builder.add_extension(reason, critical=False)
-    return builder.build()
+    return x509.RevokedCertificateBuilder(
+        serial_number=revocation.serial,
+        revocation_date=_naive(revocation.at),
+        extensions=_REASONS[revocation.reason],
+    ).build()
+
+
+def _reason(reason: Reason) -> list[x509.Extension[x509.ExtensionType]]:
+    if reason is Reason.UNSPECIFIED:  # left out (section 5.3.1)
+        return []
+    value = x509.CRLReason(x509.ReasonFlags(reason))
+    return [x509.Extension(value.oid, critical=False, value=value)]
+
+
+_REASONS = {reason: _reason(reason) for reason in Reason}  # made once: lists are long
 
 
 def _naive(moment: datetime) -> datetime:

@@ -158,7 +158,32 @@ CREATE TABLE restoration (
 # What an entry says that is about no certificate.
 _FOURTH: Step = ("ALTER TABLE entry ADD COLUMN detail TEXT",)
 
-STEPS: dict[int, Step] = {1: _FIRST, 2: _SECOND, 3: _THIRD, 4: _FOURTH}
+# Which shard each revocation stands in, and what was revoked after an entry: what a
+# list costs depends on what is in it, not on all that was ever revoked.
+_FIFTH: Step = (
+    """
+CREATE INDEX entry_revoked ON entry (authority, sequence)
+WHERE event = 'revoked'""",
+    """
+CREATE TABLE listed (
+    authority TEXT NOT NULL,
+    scope TEXT NOT NULL,
+    not_after TEXT NOT NULL,
+    sequence INTEGER NOT NULL,
+    PRIMARY KEY (authority, scope, not_after, sequence)
+)""",
+    "CREATE UNIQUE INDEX listed_by_entry ON listed (authority, sequence)",
+    Rule("listed_stays_so", "UPDATE", "listed", "a shard is fixed for a certificate"),
+    Rule("listed_is_never_removed", "DELETE", "listed", "a revocation would be lost"),
+)
+
+STEPS: dict[int, Step] = {
+    1: _FIRST,
+    2: _SECOND,
+    3: _THIRD,
+    4: _FOURTH,
+    5: _FIFTH,
+}
 VERSION = max(STEPS)
 # In the order that lets a copy be filled: entries first, what leans on them later.
 TABLES = re.findall(

@@ -21,7 +21,7 @@ from pki.ledger import open_ledger
 from pki.pointers import authority_of
 from pki.present import earlier_issuers
 from pki.publication import answers_due
-from pki.published import Crl
+from pki.published import Imprint
 from pki.responder import read_responder
 from pki.storage import exclusive
 
@@ -34,7 +34,7 @@ class Publication:
     answers: int
     responder: bool
     root_waits: bool  # its list is due, and nobody gave its passphrase
-    crls: tuple[Crl, ...]
+    crls: tuple[Imprint, ...]
     authorities: tuple[tuple[str, str], ...]  # root or issuing, and a key identifier
 
     @property
@@ -146,7 +146,7 @@ def _summary(due: list[_Due], desk: Desk, *, root: bool) -> Publication:
         answers=sum(len(one.answers) for one in issuing),
         responder=any(one.responder for one in issuing),
         root_waits=not root and any(one.lists for one in roots),
-        crls=tuple(desk.ledger.published.crls()),
+        crls=tuple(desk.ledger.published.imprints()),
         authorities=tuple((one.series.by, one.series.authority) for one in due),
     )
 

@@ -27,7 +27,7 @@ from pki.layout import Layout
 from pki.ledger import open_ledger
 from pki.pointers import authority_of, signer_of
 from pki.present import certificates, is_revoked
-from pki.published import Crl
+from pki.published import Imprint
 from pki.storage import exclusive
 from pki.upkeep import series_of
 
@@ -69,7 +69,7 @@ class Withdrawn:
     revoked: tuple[Entry, ...]
     before: tuple[Entry, ...]
     untold: tuple[Entry, ...]
-    crls: tuple[Crl, ...]
+    crls: tuple[Imprint, ...]
 
 
 def revoke(  # noqa: PLR0913 - each is told apart by its name
@@ -256,7 +256,7 @@ def _withdrawn(
         revoked=entries,
         before=before,
         untold=tuple(one for one in by_issuing if one.authority not in telling),
-        crls=tuple(desk.ledger.published.crls()),
+        crls=tuple(desk.ledger.published.imprints()),
     )
 
 

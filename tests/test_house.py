@@ -21,7 +21,7 @@ FLOORS = [
     {"pki.passphrase", "pki.place", "pki.sqlite", "pki.envelope", "pki.pkcs11"},
     {"pki.archive", "pki.postgresql"},
     {"pki.database"},
-    {"pki.path", "pki.published"},
+    {"pki.path", "pki.published", "pki.listed"},
     {"pki.ledger"},
     {"pki.pointers", "pki.profile", "pki.rotation_steps"},
     {"pki.lint_pointers"},

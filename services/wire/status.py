@@ -5,8 +5,10 @@
 
 Each certificate of a verified chain but its root is looked up in the list of its own
 signer: the leaf in the issuing CA's, issuing CAs and cross certificates in the root's
-(RFC 5280, section 6.3). The list is the one that the certificate points to, if it lies
-under the configured address, and else its authority's full one.
+(RFC 5280, section 6.3). The list is the shard that the certificate points to, of what
+is published under the configured address, wherever the pointer says that this is; and
+for a certificate without a pointer its authority's full list. In these two `pki` tells
+of a revocation at once, and in no other (`pki.crl_series`).
 
 `wire.checked` asks for each request that comes in, `wire.looked_at` for each that goes
 out, so that a connection that is open ends with its certificate. Nobody is believed
@@ -17,6 +19,7 @@ others are fetched when they are asked about.
 """
 
 import asyncio
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -42,6 +45,8 @@ _REMEMBERED = 1024  # chains
 _MOST_LISTS = 256
 _MOST_BYTES = 64 * 1024 * 1024  # of lists in DER; read, they take some three times that
 _IDLE = timedelta(seconds=60)  # after which a list is fetched no more
+
+_SHARD = re.compile(r"[0-9]{1,4}\.crl")
 
 _Key = tuple[str, bytes]
 
@@ -208,10 +213,10 @@ def _links(chain: tuple[str, ...], base: str) -> tuple[_Link, ...]:
 
 
 def _place(certificate: x509.Certificate, issuer: x509.Certificate, base: str) -> str:
+    own = f"/crl/{authority_of(issuer)}/"
     try:
         pointers = pointers_of(certificate)
     except PointerError:
         pointers = None
-    if pointers is not None and pointers.crl.startswith(f"{base}/"):
-        return pointers.crl
-    return f"{base}/crl/{authority_of(issuer)}/full.crl"
+    shard = pointers.crl.rpartition(own)[2] if pointers and own in pointers.crl else ""
+    return f"{base}{own}{shard if _SHARD.fullmatch(shard) else 'full.crl'}"

@@ -24,7 +24,7 @@ def test_text_is_rfc_3339_in_utc() -> None:
 @pytest.mark.parametrize("text", ["2026-11-22T17:35:16+00:00", "2026-11-22", ""])
 def test_other_forms_are_refused(text: str) -> None:
     """Only the one form is read."""
-    with pytest.raises(ValueError, match="does not match"):
+    with pytest.raises(ValueError, match=r"no moment|isoformat"):
         clock.from_text(text)
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 from cryptography import x509
 
 from pki import clock
-from pki.crl_series import Series, ShardsFixedError, publish_lists
+from pki.crl_series import MANY, Series, ShardsFixedError, publish_lists
 from pki.engine import LedgerError
+from pki.entry import Event, Reason
 from pki.ledger import open_ledger
 from pki.pointers import Addresses, authority_of
 from tests.pki.builders import (
@@ -197,3 +199,97 @@ def test_each_generation_has_its_own_lists_and_numbers(telling: Ca) -> None:
             )
             (name,) = named.value.full_name or []
             assert authority_of(renewed.issuing) in name.value
+
+
+def fill(ca: Ca, like: x509.Certificate, count: int) -> None:
+    """Let the ledger have `count` revocations more, of certificates as `like`."""
+    issuer = like.issuer.rfc4514_string()
+    with open_ledger(ca.layout.ledger) as ledger, ledger.transaction():
+        serial = f"{like.serial_number:x}"
+        entry = ledger.find(Event.ISSUED, issuer=issuer, serial=serial)
+        assert entry
+        for _ in range(count):
+            ledger.append(
+                replace(
+                    entry,
+                    event=Event.REVOKED,
+                    serial=f"{x509.random_serial_number():x}",
+                    certificate=None,
+                    reason=Reason.SUPERSEDED,
+                )
+            )
+
+
+def with_long_list(ca: Ca, certificate: x509.Certificate) -> None:
+    """Let the full list have more revocations than are told anew with each."""
+    fill(ca, certificate, MANY + 1)
+    ca.publish(now=later(hours=13))
+
+
+def test_long_full_list_waits_and_the_delta_goes_on_from_it(telling: Ca) -> None:
+    """One revocation makes one shard and a delta; the full list comes in its time."""
+    certificate, other = telling.one(), telling.one(STOCK)
+    with_long_list(telling, certificate)
+    scopes = ("full", *map(str, range(ADDRESSES.shards)))
+    before = {scope: number(telling.crl(scope)) for scope in scopes}
+    telling.revoke(STOCK, now=later(hours=14))
+    mine = ADDRESSES.shard_of(other.serial_number)
+    changed = {scope for scope in scopes if number(telling.crl(scope)) > before[scope]}
+    assert changed == {mine}
+    assert other.serial_number in serials(telling.crl(mine))
+    telling.revoke(ORDERS, now=later(hours=15))
+    delta = telling.crl("delta")
+    assert base(delta) <= before["full"]
+    assert serials(telling.crl()) | serials(delta) >= {
+        certificate.serial_number,
+        other.serial_number,
+    }
+    telling.publish(now=later(hours=26))
+    assert other.serial_number in serials(telling.crl())
+
+
+def test_certificate_without_pointer_is_told_in_the_full_list(ca: Ca) -> None:
+    """That is where somebody looks for it, however long it is."""
+    unpointed = ca.one()
+    ca.complete(policy_document(addresses=ADDRESSES))
+    pointed = ca.one(STOCK)
+    with_long_list(ca, pointed)
+    before = number(ca.crl())
+    ca.revoke(STOCK, now=later(hours=14))
+    assert number(ca.crl()) == before
+    ca.revoke(ORDERS, now=later(hours=14))
+    assert serials(ca.crl()) >= {unpointed.serial_number, pointed.serial_number}
+
+
+def test_delta_that_gets_long_brings_the_full_list(telling: Ca) -> None:
+    """It goes on from that one afterwards, and is short again."""
+    first, second, third = (telling.one(one).serial_number for one in (ORDERS,) * 3)
+    stock = telling.one(STOCK)
+    with_long_list(telling, stock)
+    before = number(telling.crl())
+    telling.revoke(serial=first, now=later(hours=14))
+    assert number(telling.crl()) == before
+    fill(telling, stock, MANY)
+    telling.revoke(serial=second, now=later(hours=15))
+    anew = number(telling.crl())
+    assert anew > before
+    assert len(serials(telling.crl())) == 2 * MANY + 3
+    telling.revoke(serial=third, now=later(hours=16))
+    assert number(telling.crl()) == anew
+    assert base(telling.crl("delta")) == anew
+    assert serials(telling.crl("delta")) == {third}
+
+
+def test_shards_have_what_was_revoked_before_there_were_any(ca: Ca) -> None:
+    """And each revocation stands in one of them."""
+    fill(ca, ca.one(), 20)
+    ca.complete(policy_document(addresses=ADDRESSES))
+    ca.one(STOCK)
+    found = [
+        serial
+        for shard in range(ADDRESSES.shards)
+        for serial in serials(ca.crl(str(shard)))
+    ]
+    assert len(found) == 20
+    ca.publish(now=later(hours=13))
+    assert set(found) == serials(ca.crl())

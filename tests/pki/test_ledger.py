@@ -18,6 +18,7 @@ from pki.ledger import (
     open_ledger,
     read_ledger,
 )
+from pki.listed import Listed
 from tests.pki.builders import NOW
 from tests.pki.old_ledger import PLANNED
 from tests.pki.stores import Store, revoked, verify
@@ -306,6 +307,51 @@ def test_revocations_of_one_authority_that_still_matter(path: Path) -> None:
         assert (found.serial, found.reason) == (0x1F, Reason.KEY_COMPROMISE)
         assert (found.at, found.not_after) == (NOW, ends)
         assert not ledger.revocations("aa", ending=ends + timedelta(seconds=1))
+
+
+def test_revocations_after_an_entry(path: Path) -> None:
+    """What was revoked up to it is left out."""
+    ends = clock.from_text(PLANNED.not_after)
+    with open_ledger(path) as ledger:
+        with ledger.transaction():
+            for serial in ("1f", "2f"):
+                entry = replace(revoked(PLANNED), authority="aa", serial=serial)
+                ledger.append(entry)
+        last, _ = ledger.newest()
+        (found,) = ledger.revocations("aa", ending=ends, after=last - 1)
+        assert (found.serial, found.sequence) == (0x2F, last)
+        assert not ledger.revocations(
+            "aa", ending=ends + timedelta(seconds=1), after=last - 1
+        )
+        assert not ledger.revocations("bb", ending=ends, after=last - 1)
+
+
+def test_shard_has_what_belongs_there(path: Path) -> None:
+    """What other authorities revoked, and what has ended, is left out."""
+    ends = clock.from_text(PLANNED.not_after)
+    with open_ledger(path) as ledger:
+        listed = Listed(ledger.connection, "aa")
+        for authority, serial in (("aa", "1f"), ("bb", "2f"), ("aa", "20")):
+            entry = replace(revoked(PLANNED), authority=authority, serial=serial)
+            ledger.append(entry)
+            listed.take_up(lambda number: str(number % 2))
+        assert [one.serial for one in listed.of("1", ending=ends)] == [0x1F]
+        assert [one.serial for one in listed.of("0", ending=ends)] == [0x20]
+        assert not listed.of("1", ending=ends + timedelta(seconds=1))
+
+
+@pytest.mark.parametrize(
+    "statement", ["DELETE FROM listed", "UPDATE listed SET scope = '0'"]
+)
+def test_no_revocation_leaves_its_shard(path: Path, statement: str) -> None:
+    """It would be lost for whoever looks for it there."""
+    with open_ledger(path) as ledger:
+        ledger.append(replace(revoked(PLANNED), authority="aa"))
+        listed = Listed(ledger.connection, "aa")
+        listed.take_up(lambda _: "3")
+        with pytest.raises(RuleError):
+            ledger.connection.execute(statement)
+        assert len(listed.of("3", ending=NOW)) == 1
 
 
 def test_certificates_in_use(path: Path) -> None:

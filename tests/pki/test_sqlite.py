@@ -10,6 +10,7 @@ from pki.database import create_ledger, is_missing
 from pki.engine import LedgerError
 from pki.entry import Event
 from pki.ledger import Ledger, open_ledger, read_ledger
+from pki.listed import Listed
 from pki.sqlite import SqliteConnection
 from pki.tables import VERSION
 from tests.pki.builders import NOW
@@ -98,17 +99,26 @@ def test_questions_asked_for_each_certificate_use_an_index(path: Path) -> None:
         ledger.find(Event.ISSUED, issuer=PLANNED.issuer, serial="1")
         ledger.revocations("aa", ending=NOW)
         ledger.issued(after=NOW)
+        ledger.revocations("aa", ending=NOW, after=7)
+        Listed(ledger.connection, "aa").of("3", ending=NOW)
         raw.set_trace_callback(None)
         plans = [
             ledger.connection.execute(f"EXPLAIN QUERY PLAN {statement}").fetchall()
             for statement in asked
         ]
     steps = [[line[-1] for line in plan] for plan in plans]
-    assert len(steps) == 7
+    assert len(steps) == 9
     for lines in steps[:5]:
         assert [line.split(" (")[0] for line in lines] in EACH
-    for lines in steps[5:]:  # for all that lasts, of which few are old
+    for lines in steps[5:7]:  # for all that lasts, of which few are old
         assert lines[0].startswith("SEARCH entry USING INDEX entry_by_end")
+    newer, shard = steps[7:]  # for what changed, or is in one list
+    assert newer == [
+        "SEARCH entry USING INDEX entry_revoked (authority=? AND sequence>?)"
+    ]
+    index = "sqlite_autoindex_listed_1 (authority=? AND scope=? AND not_after>?)"
+    assert shard[0] == f"SEARCH listed USING COVERING INDEX {index}"
+    assert shard[1] == "SEARCH entry USING INTEGER PRIMARY KEY (rowid=?)"
 
 
 EACH = [

@@ -35,6 +35,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pki.identity import SpiffeId
+from pki.pointers import Pointers
 from services.wire.anchors import NO_ANCHORS, Anchors
 from services.wire.generation import Generation, LiveIdentity
 from services.wire.grace import NO_GRACE
@@ -122,6 +123,7 @@ class Mesh:
             ExtendedKeyUsageOID.SERVER_AUTH,
             ExtendedKeyUsageOID.CLIENT_AUTH,
         ),
+        pointers: Pointers | None = None,
     ) -> Leaf:
         """Make a certificate for `service`, good in all that is not said otherwise."""
         if dns_names is None:
@@ -145,6 +147,8 @@ class Mesh:
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .add_extension(authority_key(self._issuing_key), critical=False)
         )
+        for extension in pointers.as_extensions() if pointers else ():
+            unsigned = unsigned.add_extension(extension, critical=False)
         certificate = unsigned.sign(self._issuing_key, hashes.SHA256())
         return Leaf(key, certificate, self.issuing)
 

@@ -80,23 +80,29 @@ class Shelf:
         self.put(mesh.issuing, by or mesh._issuing_key, serials, number, since)
         self.put(mesh.root, mesh._root_key, [], number, since)
 
-    def put(
+    def put(  # noqa: PLR0913 - each is one thing that a test may get wrong
         self,
         issuer: x509.Certificate,
         key: ec.EllipticCurvePrivateKey,
         serials: list[int],
         number: int = 1,
         since: datetime | None = None,
+        *,
+        shard: str | None = None,
     ) -> None:
-        """Put the full list of one authority there."""
+        """Put the full list of one authority there, or the shard of this address."""
         moment = since or now()
         entries = [
             Revocation(1, serial, moment, Reason.KEY_COMPROMISE, moment + DAY)
             for serial in serials
         ]
         edition = revocation.Edition(issuer=issuer, number=number, this_update=moment)
-        signed = revocation.full(edition, entries).sign(key, hashes.SHA256())
-        self.documents[self.place(issuer)] = signed.public_bytes(Encoding.DER)
+        unsigned, place = revocation.full(edition, entries), self.place(issuer)
+        if shard is not None:
+            unsigned = revocation.shard(edition, entries, names=[shard])
+            place = shard[shard.index("/crl/") :]
+        signed = unsigned.sign(key, hashes.SHA256())
+        self.documents[place] = signed.public_bytes(Encoding.DER)
 
     def place(self, issuer: x509.Certificate) -> str:
         """Return the path of an authority's full list."""

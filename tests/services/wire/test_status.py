@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from pki.pointers import Pointers, authority_of
 from services.revocation_config import RevocationConfig
 from services.wire import lists, status
 from services.wire.peer import RevokedCertificateError, StatusUnknownError
@@ -84,6 +85,33 @@ def test_a_revoked_certificate_is_refused(
     with pytest.raises(RevokedCertificateError, match=f"{orders.generation.serial:x}"):
         look(told, clock, orders)
     look(told, clock, mesh.instance("stock"))
+
+
+@pytest.mark.parametrize("told_at", ["http://ca.old.internal:8451/pki", "{url}"])
+def test_a_pointer_leads_to_its_shard_wherever_it_says_that_is(
+    told: Shelf, clock: Clock, mesh: Mesh, told_at: str
+) -> None:
+    """The address has moved: the full list, which may wait, is not asked for."""
+    own = f"{told_at.format(url=told.url)}/crl/{authority_of(mesh.issuing)}/3.crl"
+    pointers = Pointers(crl=own, ocsp="http://x/ocsp", ca_issuers="http://x/ca")
+    stock = mesh.instance("stock", pointers=pointers)
+    told.put(
+        mesh.issuing, mesh._issuing_key, [stock.generation.serial], shard=pointers.crl
+    )
+    with pytest.raises(RevokedCertificateError):
+        look(told, clock, stock)
+    assert told.place(mesh.issuing) not in {place for place, _ in told.asked}
+
+
+def test_a_pointer_that_is_no_shard_leads_to_the_full_list(
+    told: Shelf, clock: Clock, mesh: Mesh
+) -> None:
+    """The CA makes that one anew for whoever points to no shard of its own."""
+    odd = Pointers(crl="http://x/3.crl", ocsp="http://x/ocsp", ca_issuers="http://x/ca")
+    stock = mesh.instance("stock", pointers=odd)
+    told.publish(stock)
+    with pytest.raises(RevokedCertificateError):
+        look(told, clock, stock)
 
 
 def test_with_its_issuing_ca_a_certificate_is_revoked(
