@@ -8,6 +8,8 @@ a sealed key to its header with it, `ledger` chains its entries with it.
 import json
 from collections.abc import Mapping
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
 
 def canonical_json(value: Mapping[str, object]) -> bytes:
     """Return the one spelling of `value`.
@@ -15,5 +17,4 @@ def canonical_json(value: Mapping[str, object]) -> bytes:
     Raises:
         TypeError: a value inside is no JSON value.
     """
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return text.encode("ascii")
+    return _ENCODER.encode(value).encode("ascii")

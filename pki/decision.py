@@ -108,7 +108,16 @@ class Desk:
         return written[-1] if written else None
 
     def decide_all(self, requests: Sequence[Request]) -> list[Order | Answer]:
-        """Return an order or an answer for each request, in the same order."""
+        """Return an order or an answer for each request, in the same order.
+
+        1. The policy names the identity, and the issuing CA is not revoked.
+        2. The request passes `verify_request`.
+        3. Nobody else was certified with its key, and no certificate for it revoked.
+        4. A certificate for the same key and names with half its life left is given
+           again, unless a rotation replaces it.
+        5. The lint finds nothing in the certificate to be signed.
+        """
+        issuer_revoked = is_revoked(self.ledger, self.issuing)
         holders: dict[str, str] = {}  # keys of this batch, which no ledger knows yet
         seen: set[str] = set()
         decided: list[Order | Answer] = []
@@ -119,27 +128,27 @@ class Desk:
                         f"{request.identity} stands in the batch twice"
                     )
                 seen.add(request.identity)
-                decided.append(self.decide(request, holders))
+                entitlement = self._entitled(request.identity)  # 1
+                if issuer_revoked:
+                    raise RevokedIssuerError(
+                        "the issuing CA is revoked: it needs another one"
+                    )
+                decided.append(self._decide(request, entitlement, holders))
             except PkiError as refusal:
                 decided.append(
                     Answer(request.identity, Verdict.REFUSED, refusal=refusal)
                 )
         return decided
 
-    def decide(self, request: Request, holders: dict[str, str]) -> Order | Answer:
-        """Return the order or the earlier certificate for one request, or raise.
-
-        1. The policy names the identity, and the issuing CA is not revoked.
-        2. The request passes `verify_request`.
-        3. Nobody else was certified with its key, and no certificate for it revoked.
-        4. A certificate for the same key and names with half its life left is given
-           again, unless a rotation replaces it.
-        5. The lint finds nothing in the certificate to be signed.
-        """
-        entitlement = self.policy.identities.get(request.identity)  # 1
+    def _entitled(self, identity: str) -> Entitlement:
+        entitlement = self.policy.identities.get(identity)
         if entitlement is None:
-            raise UnknownIdentityError(f"the policy names no {request.identity!r}")
-        self._check_issuer()
+            raise UnknownIdentityError(f"the policy names no {identity!r}")
+        return entitlement
+
+    def _decide(
+        self, request: Request, entitlement: Entitlement, holders: dict[str, str]
+    ) -> Order | Answer:
         verified = verify_request(  # 2
             request.csr, names=entitlement.names, authority_keys=self.authority_keys
         )
@@ -195,10 +204,6 @@ class Desk:
             and self.ledger.sequence_of(entry) > self.standing.replaced_up_to
         )
         return certificate if reusable else None
-
-    def _check_issuer(self) -> None:
-        if is_revoked(self.ledger, self.issuing):
-            raise RevokedIssuerError("the issuing CA is revoked: it needs another one")
 
     def _pointers(self, certificate: x509.Certificate) -> Pointers | None:
         if self.policy.addresses is None:

@@ -137,8 +137,8 @@ def names_of(certificate: x509.Certificate) -> Names:
         IdentityError: not exactly one SPIFFE ID, no DNS name, one of them malformed,
             or a name of another kind.
     """
-    spiffe_id = spiffe_id_of(certificate)
     claimed = _alternative_names(certificate)
+    spiffe_id = _spiffe_id_in(claimed)
     dns_names = claimed.get_values_for_type(x509.DNSName)
     if len(dns_names) + 1 != len(list(claimed)):
         raise IdentityError("certificate has names that are neither DNS nor SPIFFE")
@@ -151,9 +151,11 @@ def spiffe_id_of(certificate: x509.Certificate) -> SpiffeId:
     Raises:
         IdentityError: there is no URI name, more than one, or it is no SPIFFE ID.
     """
-    uris = _alternative_names(certificate).get_values_for_type(
-        x509.UniformResourceIdentifier
-    )
+    return _spiffe_id_in(_alternative_names(certificate))
+
+
+def _spiffe_id_in(claimed: x509.SubjectAlternativeName) -> SpiffeId:
+    uris = claimed.get_values_for_type(x509.UniformResourceIdentifier)
     if len(uris) != 1:
         raise IdentityError(f"certificate has {len(uris)} URI names, one is needed")
     return SpiffeId.parse(uris[0])

@@ -14,7 +14,7 @@ It is no path validation: that the chain verifies is for `trust` and TLS to say.
 """
 
 from datetime import timedelta
-from functools import cache
+from functools import cache, lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -27,6 +27,7 @@ from pki.lint_pointers import (
     LintError,
     check_no_revocation,
     check_pointers,
+    value_of,
 )
 
 # Of 159 random bits, 31 leading zeros come once in 2^31 times; a counter or a clock
@@ -228,10 +229,10 @@ def _check_extensions(certificate: x509.Certificate, kind: str) -> None:
 
 def _check_constraints(certificate: x509.Certificate, kind: str) -> None:
     extensions = certificate.extensions
-    basic = extensions.get_extension_for_class(x509.BasicConstraints).value
+    basic = value_of(extensions, x509.BasicConstraints)
     if (basic.ca, basic.path_length) != (kind in _AUTHORITIES, _PATH_LENGTH.get(kind)):
         raise LintError("basic_constraints", f"{basic} in a {kind} certificate")
-    usage = extensions.get_extension_for_class(x509.KeyUsage).value
+    usage = value_of(extensions, x509.KeyUsage)
     if usage != (_CERTIFIES if kind in _AUTHORITIES else _SIGNS):
         raise LintError("key_usage", f"{usage} in a {kind} certificate")
 
@@ -240,13 +241,13 @@ def _check_key_identifiers(
     certificate: x509.Certificate, issuer: x509.Certificate | None
 ) -> None:
     extensions = certificate.extensions
-    subject_key = extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    subject_key = value_of(extensions, x509.SubjectKeyIdentifier)
     expected = x509.SubjectKeyIdentifier.from_public_key(certificate.public_key())
     if subject_key != expected:
         raise LintError("key_identifiers", "the subject's is not that of its key")
     by = extensions if issuer is None else issuer.extensions
-    issuer_key = by.get_extension_for_class(x509.SubjectKeyIdentifier).value
-    authority = extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+    issuer_key = value_of(by, x509.SubjectKeyIdentifier)
+    authority = value_of(extensions, x509.AuthorityKeyIdentifier)
     # The key alone, never issuer and serial: those forbid cross-certification.
     if authority != x509.AuthorityKeyIdentifier(issuer_key.digest, None, None):
         raise LintError("key_identifiers", "the authority's is not the issuer's")
@@ -263,11 +264,15 @@ def _check_service_names(
         raise LintError("names", str(error)) from error
     if issuer is None:
         raise LintError("issuer", "a service has none")
-    constraints = issuer.extensions.get_extension_for_class(x509.NameConstraints).value
-    permitted = [DnsName(name.value) for name in constraints.permitted_subtrees or []]
     for name in names.dns_names:
-        if not any(map(name.lies_within, permitted)):
+        if not any(map(name.lies_within, _permitted_by(issuer))):
             raise LintError("names", f"the issuer may not certify {name}")
+
+
+@lru_cache(maxsize=16)
+def _permitted_by(issuer: x509.Certificate) -> tuple[DnsName, ...]:
+    constraints = issuer.extensions.get_extension_for_class(x509.NameConstraints).value
+    return tuple(DnsName(name.value) for name in constraints.permitted_subtrees or [])
 
 
 def _check_authority_names(certificate: x509.Certificate) -> None:
@@ -289,7 +294,7 @@ def _check_authority_names(certificate: x509.Certificate) -> None:
 
 
 def _check_usages(certificate: x509.Certificate, kind: str) -> None:
-    usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    usages = value_of(certificate.extensions, x509.ExtendedKeyUsage)
     expected = _USAGES[kind]
     if len(list(usages)) != len(expected) or set(usages) != expected:
         raise LintError("usages", f"not exactly those of a {kind}")

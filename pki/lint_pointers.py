@@ -3,6 +3,8 @@
 Nothing may be said aloud as well, by noRevAvail (RFC 9608): no profile of ours does so.
 """
 
+from typing import TypeVar
+
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
 
@@ -10,6 +12,7 @@ from pki.errors import PkiError
 from pki.pointers import PointerError, authority_of, pointers_of
 
 NO_REVOCATION = x509.ObjectIdentifier("2.5.29.56")  # noRevAvail (RFC 9608)
+_Kind = TypeVar("_Kind", bound=x509.ExtensionType)
 _NULL = b"\x05\x00"
 _TELLS = (
     ExtensionOID.CRL_DISTRIBUTION_POINTS,
@@ -26,6 +29,19 @@ class LintError(PkiError):
     def __init__(self, rule: str, message: str) -> None:
         super().__init__(f"{rule}: {message}")
         self.rule = rule
+
+
+def value_of(extensions: x509.Extensions, kind: type[_Kind]) -> _Kind:
+    """Return the one extension of a kind that a certificate of any kind has.
+
+    Raises:
+        LintError: `extensions`, it is not there.
+    """
+    # The library's own look-up asks an abstract class each time: a tenth of the lint.
+    for extension in extensions:
+        if type(extension.value) is kind:
+            return extension.value
+    raise LintError("extensions", f"lacks {kind.__name__}")
 
 
 def check_no_revocation(certificate: x509.Certificate, kind: str) -> None:

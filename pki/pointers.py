@@ -10,6 +10,7 @@ fetched there is signed.
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID as Access
@@ -111,10 +112,12 @@ def pointers_of(certificate: x509.Certificate) -> Pointers | None:
         raise PointerError(f"extensions are unreadable: {error}") from error
     points = access = None
     for extension in extensions:
-        if isinstance(extension.value, x509.CRLDistributionPoints):
-            points = extension.value
-        if isinstance(extension.value, x509.AuthorityInformationAccess):
-            access = extension.value
+        value = extension.value
+        # No isinstance(): these are abstract classes, and this is asked all the time.
+        if type(value) is x509.CRLDistributionPoints:
+            points = value
+        elif type(value) is x509.AuthorityInformationAccess:
+            access = value
     if points is None and access is None:
         return None
     if points is None or access is None:
@@ -141,6 +144,7 @@ def names_of_point(names: object) -> tuple[str, ...]:
     return found
 
 
+@lru_cache(maxsize=64)  # of the few issuers that there are
 def authority_of(issuer: x509.Certificate) -> str:
     """Return the key identifier of a CA in hex: one for each generation of its key."""
     return issuer.extensions.get_extension_for_class(

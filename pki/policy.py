@@ -13,6 +13,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -83,6 +85,7 @@ class Policy:
     addresses: Addresses | None = None  # none: certificates do not say where
 
 
+@lru_cache(maxsize=1)  # one CA asks for the same one again and again
 def read_policy(document: bytes) -> Policy:
     """Return the policy that the JSON text `document` states.
 
@@ -109,10 +112,12 @@ def read_policy(document: bytes) -> Policy:
         permitted_dns=permitted,
         root_lifetime=root,
         issuing_lifetime=issuing,
-        identities={
-            name: _entitlement(name, value, stated, permitted)
-            for name, value in stated.identities.items()
-        },
+        identities=MappingProxyType(
+            {
+                name: _entitlement(name, value, stated, permitted)
+                for name, value in stated.identities.items()
+            }
+        ),
         text=json.dumps(raw, sort_keys=True, indent=2).encode() + b"\n",
         addresses=_addresses(stated.revocation),
     )
