@@ -134,8 +134,9 @@ class CertificateStatus:
 
     async def aclose(self) -> None:
         """Ask no more, and close every connection."""
-        for key in list(self._lists):
-            self._drop(key)
+        followed, self._lists = [*self._lists.values()], OrderedDict()
+        for one in followed:
+            await one.aclose()
         await self._client.aclose()
 
     def _list(self, link: "_Link") -> FollowedList:

@@ -84,8 +84,8 @@ def test_while_the_front_is_away_nobody_is_let_in(rolling: Rolling) -> None:
             f"front away: refused after {refused:.1f} s, "
             f"back after {time.monotonic() - began:.1f} s"
         )
-    # Lists may have been a second old when it began.
-    assert BOUND - 2 <= refused <= BOUND + 1
+    # Lists may have been a second old when it began; and the machine may be busy.
+    assert BOUND - 2 <= refused <= BOUND + 5
 
 
 def test_check_mode_says_what_would_be_revoked(foreseen: Run) -> None:

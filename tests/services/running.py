@@ -20,6 +20,7 @@ from cryptography import x509
 from joserfc.jwk import ECKey
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from pki.trust import TrustBundle
 from services.config import ConfigError, TokenServiceConfig, read_config
 from services.proof.key_set import read_key_set
 from services.token.app import create_app
@@ -170,7 +171,9 @@ def request(**changes: Any) -> dict[str, Any]:
 
 def client_of(caller: Instance, callee: Instance, **options: Any) -> httpx.Client:
     """Return a client that keeps its connections."""
-    context = client_context(caller.generation, callee.spiffe_id)
+    # What a caller of another trust domain has to be told.
+    trust = TrustBundle(callee.mesh.trust_domain, (callee.mesh.root,))
+    context = client_context(caller.generation, callee.spiffe_id, trust)
     return httpx.Client(verify=context, trust_env=False, timeout=10, **options)
 
 

@@ -55,7 +55,7 @@ options:
   wait:
     description: How long to wait for the processes to run or to be gone, in seconds.
     type: int
-    default: 30
+    default: 60
 """
 
 EXAMPLES = r"""
@@ -212,7 +212,7 @@ def main() -> None:
             "chdir": {"type": "path"},
             "sources": {"type": "list", "elements": "path", "default": []},
             "processes": PROCESSES,
-            "wait": {"type": "int", "default": 30},
+            "wait": {"type": "int", "default": 60},
         },
         required_if=[("state", "present", ("interpreter", "chdir"))],
         supports_check_mode=True,
