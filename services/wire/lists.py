@@ -115,12 +115,6 @@ class FollowedList:
         if self._asking is not None:
             self._asking.cancel()
 
-    async def aclose(self) -> None:
-        """Ask no more, and return once the question that was under way has ended."""
-        self.give_up()
-        if self._asking is not None:
-            await asyncio.wait([self._asking])
-
     def _is_young(self, bound: timedelta) -> bool:
         age = self.age(self._clock())
         return age is not None and age < bound

@@ -134,9 +134,8 @@ class CertificateStatus:
 
     async def aclose(self) -> None:
         """Ask no more, and close every connection."""
-        followed, self._lists = [*self._lists.values()], OrderedDict()
-        for one in followed:
-            await one.aclose()
+        for key in list(self._lists):
+            self._drop(key)
         await self._client.aclose()
 
     def _list(self, link: "_Link") -> FollowedList:

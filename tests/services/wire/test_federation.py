@@ -78,9 +78,13 @@ class House:
     def listening(self) -> Iterator[str]:
         """Serve an application that says who is calling, and return where."""
 
-        async def naming(scope: Any, _receive: Any, send: Any) -> None:
+        async def naming(scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] == "http":
                 await answer(send, self.name(scope))
+                return
+            for step in ("startup", "shutdown"):  # lists are followed in between
+                await receive()
+                await send({"type": f"lifespan.{step}.complete"})
 
         checked = CheckedCertificate(
             naming,
