@@ -1,4 +1,4 @@
-"""What runs on which of two workers when tests run side by side (`pytest -n 2`).
+"""What runs on which worker when tests run side by side (`pytest -n 3`).
 
 A file's tests stay together, in their order. The roll-outs on the lab are one thing
 over several files, since they share its hosts, and begin first: they take longest.
