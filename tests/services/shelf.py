@@ -112,10 +112,10 @@ class Shelf:
         """Answer as a web server does, with entity tags."""
         if scope["type"] != "http":
             return
-        request = Request(scope, receive)
+        request, asked = Request(scope, receive), self.asked  # before it is forgotten
         await asyncio.sleep(self.delay)
         response = self._answer(request.url.path, request.headers)
-        self.asked.append((request.url.path, response.status_code))
+        asked.append((request.url.path, response.status_code))
         await response(scope, receive, send)
 
     def _answer(self, path: str, asked: Mapping[str, str]) -> Response:
