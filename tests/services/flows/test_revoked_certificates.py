@@ -27,7 +27,7 @@ from services.wire.status import CertificateStatus
 from tests.services.gateway import standing as edges
 from tests.services.guarding import Service, bearer, guarded, orders_app
 from tests.services.logged import lines, listen
-from tests.services.mesh import TRUST_DOMAIN, Instance, Mesh, Serve, until
+from tests.services.mesh import TRUST_DOMAIN, Instance, Mesh, Serve
 from tests.services.proxies.fields import client_cert
 from tests.services.running import Clock, Tokens, request, token_service
 from tests.services.shelf import Shelf, shelf
@@ -268,12 +268,8 @@ def test_a_token_service_that_cannot_know_gives_nothing(
     )
     assert lines(caplog)[-1]["cause"] == "CertificateStatusError"
     told.code = 200
-
-    def back() -> bool:  # a question of before may still fail, and is not repeated soon
-        tokens.clock.move(seconds=1)
-        return tokens.ask(storefront, **wanted).status_code == 200
-
-    until(back, 10)
+    tokens.clock.move(seconds=1)
+    assert tokens.ask(storefront, **wanted).status_code == 200
 
 
 @pytest.fixture
