@@ -29,6 +29,9 @@ _PROJECT = click.option(
 @click.group()
 def main() -> None:
     """Certificate-bound tokens: the services, and the proof that they hold."""
+    # httpx would load its own command line with itself, and all that paints it: twice
+    # what the rest of it takes. It does without what cannot be imported.
+    sys.modules["httpx._main"] = None  # type: ignore[assignment]  # as Python documents it
 
 
 @main.command()

@@ -9,11 +9,10 @@ from urllib.parse import urlsplit
 
 from services.config import TokenServiceConfig
 from services.guard.description import guard_components
-from services.openapi import Json
+from services.openapi import DOCUMENT, Json
 from services.operations.description import operations_paths
 from services.token.description import token_service_paths
 
-DOCUMENT = "/openapi.json"
 _ABOUT = (
     "Every endpoint is reached over mutual TLS; clients authenticate by their "
     "certificate, or by an assertion beside it. Another path is answered with 404, "

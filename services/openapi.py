@@ -13,6 +13,7 @@ from services.errors import ServiceError
 
 Json = dict[str, Any]
 
+DOCUMENT = "/openapi.json"  # where a process tells its own
 TEXT: Json = {"type": "string"}
 _REASONS = {
     400: "The request is malformed, or asks for what cannot be given.",

@@ -1,7 +1,8 @@
 """Run one process of the topology: token service, gateway, service, the CA's front.
 
 The configuration document says which. This is where the rooms are wired together, in
-the order of the drawing: identity, application, server.
+the order of the drawing: identity, application, server. Only what its kind needs is
+loaded: a start costs little else, and what signs is in no process that does not.
 """
 
 import importlib
@@ -12,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -28,19 +29,11 @@ from services.config import (
     TokenServiceConfig,
     read_config,
 )
-from services.description import DOCUMENT, description
 from services.following import following
-from services.gateway.app import create_app as create_gateway
-from services.gateway.gateway import Gateway
-from services.gateway.vitals import GatewayVitals
-from services.guard.vitals import ServiceVitals
-from services.guard.workload import Workload
+from services.openapi import DOCUMENT
 from services.operations.app import Operations
 from services.operations.vitals import IdentityVitals, Vitals
 from services.renewal.task import renewing
-from services.token.app import create_app
-from services.token.registry import Registry
-from services.token.siblings import Sibling
 from services.watched import Watched, file_stamp
 from services.wire.anchors import NO_ANCHORS, Anchors
 from services.wire.checked import CheckedCertificate
@@ -51,6 +44,9 @@ from services.wire.grace import NO_GRACE
 from services.wire.hops import Hop
 from services.wire.server import server
 from services.wire.status import CertificateStatus
+
+if TYPE_CHECKING:
+    from services.guard.workload import Workload
 
 
 def serve(path: Path) -> None:
@@ -156,9 +152,13 @@ def _around(made: _Made, hops: Callable[[], tuple[Hop, ...]], path: Path) -> ASG
 
 
 def _gateway(path: Path) -> _Made:
+    from services.gateway.app import create_app  # noqa: PLC0415 - see above, as below
+    from services.gateway.gateway import Gateway  # noqa: PLC0415
+    from services.gateway.vitals import GatewayVitals  # noqa: PLC0415
+
     gateway = Gateway.load(path)
     return _Made(
-        create_gateway(gateway),
+        create_app(gateway),
         gateway.identity,
         gateway.status,
         GatewayVitals(gateway),
@@ -166,6 +166,11 @@ def _gateway(path: Path) -> _Made:
 
 
 def _token_service(path: Path, first: TokenServiceConfig) -> _Made:
+    from services.description import description  # noqa: PLC0415
+    from services.token.app import create_app  # noqa: PLC0415
+    from services.token.registry import Registry  # noqa: PLC0415
+    from services.token.siblings import Sibling  # noqa: PLC0415
+
     def read() -> TokenServiceConfig:
         config = read_config(path)
         if not isinstance(config, TokenServiceConfig):
@@ -192,7 +197,6 @@ def _token_service(path: Path, first: TokenServiceConfig) -> _Made:
 
 
 def _enrolment(path: Path, first: EnrolmentConfig) -> _Made:
-    # Nowhere else: no other process has the code in it that signs certificates.
     from services.enrolment.app import create_app as create_front  # noqa: PLC0415
     from services.enrolment.bundle import telling  # noqa: PLC0415
     from services.enrolment.publishing import publishing  # noqa: PLC0415
@@ -222,6 +226,9 @@ def _enrolment(path: Path, first: EnrolmentConfig) -> _Made:
 
 
 def _resource_service(path: Path, first: ServiceConfig) -> _Made:
+    from services.guard.vitals import ServiceVitals  # noqa: PLC0415
+    from services.guard.workload import Workload  # noqa: PLC0415
+
     workload = Workload.load(path)
     app = closing(_factory(first.app)(workload), workload)
     return _Made(
@@ -234,7 +241,7 @@ def _resource_service(path: Path, first: ServiceConfig) -> _Made:
     )
 
 
-def closing(app: ASGIApp, workload: Workload) -> ASGIApp:
+def closing(app: ASGIApp, workload: "Workload") -> ASGIApp:
     """Return `app` so that its workload's connections are closed when it stops."""
 
     async def closed(scope: Scope, receive: Receive, send: Send) -> None:
@@ -264,7 +271,7 @@ def _identity(config: ProcessConfig) -> LiveIdentity:
     return LiveIdentity(config.identity, SpiffeId.parse(config.spiffe_id))
 
 
-def _factory(name: str) -> Callable[[Workload], ASGIApp]:
+def _factory(name: str) -> Callable[["Workload"], ASGIApp]:
     """Return the function that `module:function` names."""
     module, _, function = name.partition(":")
     try:

@@ -269,8 +269,26 @@ def test_what_verifies_never_loads_what_signs() -> None:
 def test_only_the_cas_front_loads_what_signs_certificates() -> None:
     """A process of another kind has none of it in it, whatever it could be told."""
     script = (
-        "import sys, services.process, services.renewal.task\n"
+        "import sys, services.process, services.renewal.task, services.token.app\n"
+        "import services.gateway.app, services.guard.workload\n"
         f"print(sorted({SIGNS - {'services.token'}!r} & sys.modules.keys()))"
+    )
+    loaded = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=PROJECT,
+    )
+    assert loaded.stdout.strip() == "[]"
+
+
+def test_a_process_loads_what_its_kind_needs() -> None:
+    """What runs one loads no kind of process before the document says which."""
+    rooms = ("token", "guard", "gateway", "enrolment", "samples", "description")
+    kinds = {f"services.{room}" for room in rooms}
+    script = (
+        f"import sys, services.process\nprint(sorted({kinds!r} & sys.modules.keys()))"
     )
     loaded = subprocess.run(
         [sys.executable, "-c", script],

@@ -12,9 +12,9 @@ import pytest
 from jsonschema import Draft202012Validator
 from starlette.routing import Route
 
-from services.description import DOCUMENT, description
+from services.description import description
 from services.guard.errors import RequestRefusedError
-from services.openapi import below
+from services.openapi import DOCUMENT, below
 from services.operations.app import Operations
 from services.operations.vitals import IdentityVitals
 from services.proof.dpop_client import DpopKey
