@@ -84,9 +84,26 @@ def credentials(headers: Headers, query: bytes) -> Credentials:
     return Credentials(scheme, token.decode("ascii"), proof)
 
 
+def bearer_field(headers: Headers, query: bytes) -> bytes | None:
+    """Return the one Authorization field, as it came, of a request without a proof.
+
+    None for every request that `credentials` might refuse for what stands beside it.
+    """
+    found = None
+    for name, value in headers:
+        lower = name.lower()
+        if lower == b"authorization":
+            if found is not None:
+                return None
+            found = value
+        elif lower == b"dpop":
+            return None
+    return None if _has_token(query) else found
+
+
 def _has_token(query: bytes) -> bool:
     """Return whether a parameter has the name of RFC 6750, encoded or not."""
-    if not query:
-        return False
+    if b"%" not in query and b"access_token" not in query.lower():
+        return False  # nor can decoding bring it out
     names = [parameter.partition(b"=")[0] for parameter in query.split(b"&")]
     return any(unquote_to_bytes(name).lower() == b"access_token" for name in names)

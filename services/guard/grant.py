@@ -4,9 +4,9 @@ Never the token: what the application does not hold, it cannot log, store or pas
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
 from starlette.requests import HTTPConnection
 
 from services.guard.errors import InsufficientScopeError
@@ -15,8 +15,7 @@ from services.wire.peer import Peer
 _STATE = "grant"
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True):
     """A request that the guard let through; only the guard makes one."""
 
     client_id: str

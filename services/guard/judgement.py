@@ -8,9 +8,12 @@
 6. The token is not revoked.
 7. The proof is used for the first time (section 11.1): last, so that a request refused
    for another reason does not spend it.
+
+What steps 1 to 5 made of the same bytes before, `remembered` knows.
 """
 
 from contextlib import suppress
+from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -19,6 +22,7 @@ from starlette.types import Scope
 
 from services.errors import ServiceError
 from services.guard.credentials import (
+    BEARER,
     DPOP,
     Credentials,
     credentials,
@@ -31,6 +35,7 @@ from services.guard.errors import (
     UnusableCertificateError,
 )
 from services.guard.grant import Grant
+from services.guard.remembered import LetIn
 from services.guard.replays import Replays
 from services.guard.revocations import RevocationsUnknownError
 from services.guard.workload import Workload
@@ -75,6 +80,10 @@ async def judge(case: Case, workload: Workload) -> Grant:
     Raises:
         ServiceError: the subclass says which step refused.
     """
+    config = workload.config
+    known = workload.remembered.find(case.scope, config, case.now)
+    if known is not None:
+        return await _let_in_again(case, known, workload)
     brought = brought_by(case)  # 1
     peer = case.peer = sender(case, workload, workload.federation)  # 2
     proof = await proof_of(case, brought, workload)  # 3
@@ -94,14 +103,32 @@ async def judge(case: Case, workload: Workload) -> Grant:
     except WrongCertificateError as refusal:
         workload.certificates.check(peer, refusal)
         raise
+    await _check_revocation(grant, workload)  # 6
+    if proof is None:
+        # By the document of the beginning: a newer one may have come meanwhile.
+        let_in = LetIn(grant, token, key, config, case.now)
+        workload.remembered.keep(case.scope, let_in)
+    elif workload.replays is not None:
+        await workload.replays.spend(proof)  # 7
+    return grant
+
+
+async def _let_in_again(case: Case, known: LetIn, workload: Workload) -> Grant:
+    """Return a grant like the one of an earlier request; it is this request's own."""
+    grant = copy(known.grant)
+    case.scheme, case.unverified_token = BEARER, known.token.text
+    case.peer = grant.peer
+    workload.certificates.note(grant.peer)
+    await _check_revocation(grant, workload)  # 6
+    return grant
+
+
+async def _check_revocation(grant: Grant, workload: Workload) -> None:
     if workload.revocations is not None:
-        await workload.revocations.check(grant.token_id)  # 6
+        await workload.revocations.check(grant.token_id)
     elif workload.config.profile == "fapi2":
         # Switched on while the process runs; it learns of the list when it starts.
         raise RevocationsUnknownError("fapi2 needs the list of void tokens")
-    if proof is not None and workload.replays is not None:
-        await workload.replays.spend(proof)  # 7
-    return grant
 
 
 def brought_by(case: Case) -> Credentials:

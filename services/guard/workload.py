@@ -27,6 +27,7 @@ from services.guard.grant import Grant
 from services.guard.outbound import BoundTokenAuth
 from services.guard.presented import token_behind
 from services.guard.prover import Prover
+from services.guard.remembered import Remembered
 from services.guard.replays import open_replays
 from services.guard.revocations import RevocationList
 from services.guard.token_service import TokenServiceClient
@@ -80,6 +81,7 @@ class Workload:
         )
         self.keys = RemoteKeySet(token_service.key_set, clock)
         self.opened = OpenedTokens()
+        self.remembered = Remembered(self.keys)
         self._rules: tuple[ServiceConfig, Rules] | None = None
         self.revocations = (
             RevocationList(token_service.revocations, clock)

@@ -16,7 +16,7 @@ so that a proxy in front can ask for itself. TLS has admitted whoever comes here
 from the application behind this layer.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -62,16 +62,18 @@ class Operations:
         self._vitals = vitals
         self._monitors = monitors
         self._documents = documents or {}
+        self._paths = frozenset({HEALTH, READINESS, METRICS, *self._documents})
         self._clock = clock
         self._parts: Sequence[Part] = ()
         self._looked_at: datetime | None = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Answer, or pass on."""
-        path = scope["path"] if scope["type"] == "http" else None
-        if path not in {HEALTH, READINESS, METRICS, *self._documents}:
-            await self._app(scope, receive, send)
-            return
+        if scope["type"] == "http" and scope["path"] in self._paths:
+            return self._operate(scope, receive, send)
+        return self._app(scope, receive, send)  # not awaited here: a frame less
+
+    async def _operate(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] in _METHODS:
             response = await self._answer(scope)
         else:

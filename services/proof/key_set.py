@@ -98,6 +98,10 @@ class RemoteKeySet:
             raise UnknownKeyError(f"key {key_id!r} is not published")
         return self._keys[key_id]
 
+    def holds(self, key_id: str, key: ECKey) -> bool:
+        """Return whether a fresh set has this very key under its id."""
+        return self._keys.get(key_id) is key and self._is_fresh()
+
     async def keys(self) -> dict[str, ECKey]:
         """Return every key of the set.
 

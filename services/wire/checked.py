@@ -14,6 +14,7 @@ else's path is refused, since its own list would not be asked.
 """
 
 import asyncio
+from collections.abc import Awaitable
 from contextlib import suppress
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -45,14 +46,23 @@ class CheckedCertificate:
         self._trust_domain = trust_domain
         self._others = others
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Look up the connection's certificate, and pass the request on."""
         if scope["type"] == "lifespan":
-            await self._live(scope, receive, send)
-            return
+            return self._live(scope, receive, send)
         tls = (scope.get("extensions") or {}).get("tls") or {}
-        if tls.get("client_cert"):
-            tls[STATUS] = await self._verdict(tls)
+        if not tls.get("client_cert") or self._needs_no_look(tls):
+            return self._app(scope, receive, send)
+        return self._look(tls, scope, receive, send)
+
+    def _needs_no_look(self, tls: dict[str, object]) -> bool:
+        """Return whether it is one of ours, and nobody is asked about those."""
+        return not tls.get(OUTSIDE) and not self._status.is_asked_for
+
+    async def _look(
+        self, tls: dict[str, object], scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        tls[STATUS] = await self._verdict(tls)
         await self._app(scope, receive, send)
 
     async def _verdict(self, tls: dict[str, object]) -> PeerError | None:

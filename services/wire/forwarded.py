@@ -28,7 +28,7 @@ The rest of the extension (`tls_version`, `cipher_suite`) is left as it is: it t
 the connection to the proxy. That the caller holds the key, the hop alone has seen.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from logging import WARNING
 from typing import Any, NamedTuple
@@ -68,6 +68,7 @@ _FORMS: Mapping[Form, _Reader] = {
     "xfcc": _Reader(xfcc.FIELDS, xfcc.unverified_chain),
 }
 _FIELDS = client_cert.FIELDS | xfcc.FIELDS | {SECRET_FIELD}
+_LENGTHS = {len(name) for name in _FIELDS}  # folding changes none
 _LONGEST = 16 * 1024  # bytes; a chain of three with ML-DSA-65 in URL encoding
 _FOLDED = bytes(
     character if bytes([character]).isalnum() else ord("-")
@@ -85,7 +86,7 @@ class ForwardedCertificate:
         app: ASGIApp,
         *,
         identity: LiveIdentity,
-        hops: Callable[[], Iterable[Hop]],
+        hops: Callable[[], Collection[Hop]],
         status: CertificateStatus | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -101,11 +102,23 @@ class ForwardedCertificate:
         self._status = status
         self._clock = clock
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Pass the request on as its original caller's, or answer why not."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+        if scope["type"] != "http" or self._is_plain(scope):
+            return self._app(scope, receive, send)
+        return self._forward(scope, receive, send)
+
+    def _is_plain(self, scope: Scope) -> bool:
+        """Return whether there is nothing to believe and nothing to remove.
+
+        As with most requests to a process without a hop. Where there is no certificate,
+        somebody owes a hop's secret.
+        """
+        if not _named(scope) or self._hops():
+            return False
+        return not any(_is_ours(name) for name, _ in scope["headers"])
+
+    async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         others, ours = _parted(scope["headers"])
         hop: Hop | None = None
         try:
@@ -160,8 +173,19 @@ def _parted(headers: Iterable[tuple[bytes, bytes]]) -> tuple[_Fields, _Fields]:
     others: list[tuple[bytes, bytes]] = []
     ours: list[tuple[bytes, bytes]] = []
     for field in headers:
-        (ours if field[0].translate(_FOLDED) in _FIELDS else others).append(field)
+        (ours if _is_ours(field[0]) else others).append(field)
     return others, ours
+
+
+def _is_ours(name: bytes) -> bool:
+    """Return whether a careless reader takes a field for one of ours."""
+    return len(name) in _LENGTHS and name.translate(_FOLDED) in _FIELDS
+
+
+def _named(scope: Scope) -> bool:
+    """Return whether the connection has shown a certificate."""
+    tls = (scope.get("extensions") or {}).get("tls")
+    return bool(tls and tls.get("client_cert"))
 
 
 def _single(ours: _Fields) -> dict[bytes, bytes]:

@@ -1,6 +1,5 @@
 """Tests of `services.guard.grant`: what the application sees, and what it asks for."""
 
-from dataclasses import FrozenInstanceError, fields
 from datetime import timedelta
 from typing import Any
 
@@ -54,13 +53,13 @@ def test_several_scopes_in_one_text_are_none(grant: Grant) -> None:
 
 def test_a_grant_cannot_be_widened(grant: Grant) -> None:
     """What was decided stays decided."""
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError):
         grant.scopes = frozenset({"everything"})  # type: ignore[misc]  # the test
 
 
 def test_a_grant_never_holds_the_token() -> None:
     """What the application does not hold, it cannot log or pass on."""
-    names = {field.name for field in fields(Grant)}
+    names = set(Grant.__struct_fields__)
     assert names.isdisjoint({"token", "text", "authorization"})
 
 

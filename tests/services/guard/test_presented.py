@@ -1,9 +1,9 @@
 """Tests of `services.guard.presented`: the token behind a grant, while it is asked."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from pki.clock import utc_now
 from services.guard.grant import Grant
