@@ -12,8 +12,14 @@ import json
 import logging
 import re
 import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TextIO
+
+import msgspec
 
 _LOGGER = logging.getLogger("certbound")
 _FIELDS = "certbound_fields"
@@ -22,8 +28,6 @@ _FIELDS = "certbound_fields"
 # (RFC 7515, section 3.1); five make an encrypted one.
 # Ours that are opaque begin with `cbo_`.
 _TOKEN = re.compile(r"eyJ[\w-]*(\.[\w-]*){2,4}|cbo_[\w-]+")
-# What begins a token or a key: a line without them needs no closer look.
-_SIGNS = ("eyJ", "cbo_", "-----BEGIN ")
 _PLAIN = (str, int, bool, float, type(None))
 # Characters of one value: longer is what a caller sends to fill the disk.
 _LONGEST = 8192
@@ -38,34 +42,50 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, without its end."""
-        written = datetime.fromtimestamp(record.created, UTC)
-        line: dict[str, object] = {
-            "ts": written.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            "level": record.levelname.lower(),
-        }
         fields = getattr(record, _FIELDS, None)
-        if fields is None:
-            line |= {"event": "library", "logger": record.name}
-            line["message"] = record.getMessage().strip()
-        else:
-            line |= {"event": record.getMessage(), **fields}
+        if fields is not None:
+            return _line(record.created, record.levelno, record.getMessage(), fields)
+        fields = {"logger": record.name, "message": record.getMessage().strip()}
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        text = json.dumps(
-            {k: v if type(v) in _PLAIN else str(v) for k, v in line.items()}
-        )
-        if len(text) <= _LONGEST and not any(sign in text for sign in _SIGNS):
-            return text
-        return json.dumps({key: _clean(value) for key, value in line.items()})
+            fields["traceback"] = self.formatException(record.exc_info)
+        return _line(record.created, record.levelno, "library", fields)
+
+
+class _Lines(logging.StreamHandler[TextIO]):
+    """The one handler there is, mostly, and then events need not be records."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line of `record`."""
+        try:
+            self.write(self.format(record))
+        except Exception:  # noqa: BLE001 - nobody fails because he cannot say so
+            self.handleError(record)
+
+    def write(self, line: str) -> None:
+        """Write a line at once, whoever writes beside this."""
+        self.acquire()
+        try:
+            self.stream.write(f"{line}\n")
+            self.stream.flush()
+        finally:
+            self.release()
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether nobody else wants to hear of our events."""
+        return logging.root.handlers == [self] and not _LOGGER.handlers
+
+
+_LINES = _Lines()
+_LINES.setFormatter(JsonFormatter())
 
 
 def configure(stream: TextIO | None = None) -> None:
     """Send everything this process logs to `stream` (standard error), as JSON."""
     # Of the thread and the process nothing is told, so nobody needs to find them out.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(JsonFormatter())
-    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
+    _LINES.stream = stream or sys.stderr
+    logging.basicConfig(handlers=[_LINES], level=logging.INFO, force=True)
     # uvicorn and httpx tell of every start, stop and request: we say those ourselves.
     for chatty in ("uvicorn", "uvicorn.error", "httpx", "httpcore"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
@@ -74,6 +94,10 @@ def configure(stream: TextIO | None = None) -> None:
 def event(name: str, /, *, level: int = logging.INFO, **fields: object) -> None:
     """Log that `name` happened; `fields` are the values a reader will search for."""
     if not _LOGGER.isEnabledFor(level):
+        return
+    if _LINES.is_alone:
+        with suppress(OSError, ValueError):  # nobody fails because he cannot say so
+            _LINES.write(_line(time.time(), level, name, fields))
         return
     # Made here: `Logger.log` would look through the stack for a caller nobody asks for.
     record = logging.LogRecord(_LOGGER.name, level, "", 0, name, None, None)
@@ -84,6 +108,42 @@ def event(name: str, /, *, level: int = logging.INFO, **fields: object) -> None:
 def shows(level: int) -> bool:
     """Return whether an event of this level is written at all."""
     return _LOGGER.isEnabledFor(level)
+
+
+def _line(created: float, level: int, name: str, fields: Mapping[str, object]) -> str:
+    """Return the line of an event, without its end."""
+    line: dict[str, object] = {
+        "ts": f"{_second(int(created))}.{int(created % 1 * 1000):03}Z",
+        "level": logging.getLevelName(level).lower(),
+        "event": name,
+    }
+    for key, value in fields.items():
+        line[key] = value if type(value) in _PLAIN else str(value)
+    text = _text(line)
+    # What begins a token or a key: a line without them needs no closer look.
+    if len(text) <= _LONGEST and not (
+        "eyJ" in text or "cbo_" in text or "-----BEGIN " in text
+    ):
+        return text
+    return json.dumps({key: _clean(value) for key, value in line.items()})
+
+
+@lru_cache(maxsize=1)
+def _second(whole: int) -> str:
+    """Return a second since 1970 as RFC 3339 has it, in UTC, but for the zone."""
+    return datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _text(line: dict[str, object]) -> str:
+    """Return a line as JSON in ASCII: Unicode has line ends that JSON does not escape.
+
+    The quick encoder takes no half of a surrogate pair, which `json` does.
+    """
+    try:
+        text = msgspec.json.encode(line).decode()
+    except (UnicodeError, OverflowError):
+        return json.dumps(line)
+    return text if text.isascii() else json.dumps(line)
 
 
 def _clean(value: object) -> object:

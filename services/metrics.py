@@ -21,11 +21,12 @@ the process runs.
     certbound_known_key{key_id}                       1 for each key of the key set
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from functools import cache
+from time import perf_counter
+from typing import Self
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -136,12 +137,28 @@ _known_key = Gauge(
 )
 
 
-@dataclass(slots=True)
-class Outcome:
-    """What became of a request; a failure until its answer is known."""
+class Request:
+    """Counts and times one request to the token service, as a context.
 
-    outcome: str = FAILED
-    code: str = "server_error"
+    It has failed until its answer is known.
+    """
+
+    __slots__ = ("_began", "_endpoint", "code", "outcome")
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+        self.outcome = FAILED
+        self.code = "server_error"
+
+    def __enter__(self) -> Self:
+        """Begin to count the time."""
+        self._began = perf_counter()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Count the request, however it ended."""
+        _seconds_of(self._endpoint).observe(perf_counter() - self._began)
+        _requests_of(self._endpoint, self.outcome, self.code).inc()
 
     def answer(self, status: int, code: str = "") -> None:
         """Note the answer: its HTTP status, and the error code in it."""
@@ -149,15 +166,9 @@ class Outcome:
         self.outcome = ANSWERED if status < 400 else REFUSED  # noqa: PLR2004 - HTTP's
 
 
-@contextmanager
-def request(endpoint: str) -> Iterator[Outcome]:
-    """Count and time one request to the token service."""
-    outcome = Outcome()
-    try:
-        with _seconds_of(endpoint).time():
-            yield outcome
-    finally:
-        _requests_of(endpoint, outcome.outcome, outcome.code).inc()
+def request(endpoint: str) -> Request:
+    """Return what counts one request to the token service."""
+    return Request(endpoint)
 
 
 def issued(*, grant: str, binding: str) -> None:

@@ -4,6 +4,8 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,3 +109,34 @@ def test_a_value_has_an_end(written: io.StringIO) -> None:
     (line,) = lines(written)
     assert line["client_id"] == "x" * 8192
     assert line["reason"] == "y" * 8192 + " [8 more]"
+
+
+def test_who_listens_beside_us_changes_no_line(written: io.StringIO) -> None:
+    """A line is the same written at once and by way of a record for somebody else."""
+    fields = {"peer": Path("/a"), "name": "caf\u00e9 \ud800", "left": 3}
+    log.event("token.issued", **fields)
+    heard: list[logging.LogRecord] = []
+    beside = logging.Handler()
+    beside.emit = heard.append  # type: ignore[method-assign]
+    logging.getLogger("certbound").addHandler(beside)
+    try:
+        log.event("token.issued", **fields)
+    finally:
+        logging.getLogger("certbound").removeHandler(beside)
+    first, second = lines(written)
+    assert [record.getMessage() for record in heard] == ["token.issued"]
+    assert first.pop("ts")[:16] <= second.pop("ts")[:16]
+    assert first == second
+    assert first["name"] == fields["name"]
+
+
+def test_a_log_that_cannot_be_written_fails_nobody(written: io.StringIO) -> None:
+    """What has happened has happened, whether or not the disk is full."""
+    full = Path("/dev/full").open("w")  # noqa: SIM115 - to close it fails, too
+    log.configure(full)
+    log.event("token.issued")
+    with suppress(OSError):
+        full.close()
+    log.configure(written)
+    log.event("token.issued")
+    assert len(lines(written)) == 1
