@@ -22,7 +22,7 @@ from cryptography import x509
 from pki.identity import SpiffeId
 from pki.trust import TrustBundle
 from services.wire.generation import Generation, LiveIdentity
-from services.wire.looked_at import LookingBackend
+from services.wire.looked_at import KeptConnectionError, LookingBackend
 from services.wire.status import CertificateStatus
 from services.wire.tls import client_context
 
@@ -73,7 +73,7 @@ class IdentityTransport(httpx.AsyncBaseTransport):
         pool.busy += 1
         try:
             await self._close_idle(current)
-            response = await pool.transport.handle_async_request(request)
+            response = await pool.send(request)
         except ssl.SSLError as error:
             # With TLS 1.3 a server refuses our certificate when we have shaken hands
             # already, and no layer below makes an error of HTTP of its alert.
@@ -150,6 +150,19 @@ class _Pool:
                 keepalive_expiry=_LIMITS.keepalive_expiry,
                 network_backend=LookingBackend(status),
             )
+
+    async def send(self, request: httpx.Request) -> httpx.Response:
+        """Send on a connection that was kept, or on a new one.
+
+        A server has a new certificate before its old one is revoked: connections that
+        show the old one end here, one after the other, and the request goes on.
+        """
+        while True:
+            try:
+                return await self.transport.handle_async_request(request)
+            except httpx.ConnectError as error:
+                if not isinstance(error.__cause__, KeptConnectionError):
+                    raise
 
 
 class _Body(httpx.AsyncByteStream):

@@ -2,7 +2,9 @@
 
 `wire.client` makes its connections of these streams where it is given a
 `CertificateStatus`. A connection whose certificate is revoked, or of unknown status, is
-given up before the next byte goes out on it: when it is new, and when it was kept.
+given up before the next byte goes out on it: when it is new, and when it was kept. On
+one that was kept this says little of the server, which may have another certificate by
+now and shows it to whoever connects anew: that is a `KeptConnectionError`.
 """
 
 import ssl
@@ -12,9 +14,14 @@ from typing import Any
 import httpcore
 
 from services.wire.extension import chain_of
+from services.wire.peer import RevokedCertificateError
 from services.wire.status import CertificateStatus
 
 _Options = Iterable[httpcore.SOCKET_OPTION] | None
+
+
+class KeptConnectionError(httpcore.ConnectError):
+    """What the server showed when it was connected to is revoked; nothing was sent."""
 
 
 class LookingBackend(httpcore.AsyncNetworkBackend):
@@ -55,6 +62,7 @@ class _Stream(httpcore.AsyncNetworkStream):
         self._inner = inner
         self._status = status
         self._chain = chain
+        self._answered = False  # and nothing was sent since
 
     async def start_tls(
         self,
@@ -82,13 +90,18 @@ class _Stream(httpcore.AsyncNetworkStream):
         """Return if the server's certificate is not revoked.
 
         Raises:
+            KeptConnectionError: it is, and this would be another request's first byte.
             httpcore.ConnectError: it is, or that cannot be said.
         """
-        if self._chain is not None and (
-            refusal := await self._status.verdict(self._chain, of="callee")
-        ):
-            # Not a WriteError: httpcore would go on and wait for an answer.
-            raise httpcore.ConnectError(f"the server's certificate: {refusal}")
+        if self._chain is None:
+            return
+        refusal = await self._status.verdict(self._chain, of="callee")
+        if refusal is None:
+            return
+        kept = self._answered and isinstance(refusal, RevokedCertificateError)
+        # Not a WriteError: httpcore would go on and wait for an answer.
+        error = KeptConnectionError if kept else httpcore.ConnectError
+        raise error(f"the server's certificate: {refusal}")
 
     async def write(
         self,
@@ -97,6 +110,7 @@ class _Stream(httpcore.AsyncNetworkStream):
     ) -> None:
         """Look, then send."""
         await self.look()
+        self._answered = False
         await self._inner.write(buffer, timeout)
 
     async def read(
@@ -105,6 +119,7 @@ class _Stream(httpcore.AsyncNetworkStream):
         timeout: float | None = None,  # noqa: ASYNC109 - httpcore's
     ) -> bytes:
         """Return what has come."""
+        self._answered = True
         return await self._inner.read(max_bytes, timeout)
 
     async def aclose(self) -> None:

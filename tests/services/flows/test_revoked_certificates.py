@@ -7,6 +7,7 @@ publisher that fails is believed until the bound and no longer.
 import asyncio
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -367,6 +368,23 @@ def test_a_revoked_server_is_not_called(
         )
     assert refused == [f"{path} {REFUSAL}" for path in ("/kept", "/new")]
     assert calls.asked == ["/first"]
+
+
+def test_a_server_with_a_new_certificate_is_called_on_a_new_connection(
+    serve: Serve, told: Shelf, tokens: Tokens, storefront: Instance, stock: Instance
+) -> None:
+    """What it showed on the open one is revoked, and no request fails for that."""
+    calls = Calls(storefront, stock, told.status(tokens.clock))
+
+    def replace() -> None:
+        revoke(told, tokens, stock)
+        stock.renew()
+
+    with serve(calls, stock.live(count(step=60).__next__)) as running:
+        asked = ("/first", "/again", "/once")
+        refused = asyncio.run(calls.run(running.url, *asked[:1], replace, *asked[1:]))
+    assert refused == []
+    assert calls.asked == [*asked]
 
 
 def test_a_server_of_unknown_status_is_not_called(
