@@ -189,6 +189,41 @@ def test_a_host_that_loses_power_in_the_middle_comes_back(
     assert lab_rolling.left_over("orders-1") == ""
 
 
+def test_the_cas_host_is_lost_and_put_back(
+    lab_rolling: LabRolling, second: Day
+) -> None:
+    """An old backup is refused, because hosts have seen more; the newest is whole.
+
+    The CA then renews as before, and what runs is what its ledger says.
+    """
+    backups = lab_rolling.controller / "backups"
+    only = (*AT_ONCE, "--limit", "ca,stock-1", "--tags", "ca,enrol,services")
+    for _ in range(2):
+        run = lab_rolling.play("backup")
+        assert run.returncode == 0, run.said
+        run = lab_rolling.play("site", *only, *EVERYTHING)
+        assert run.returncode == 0, run.said
+    old, _ = sorted(backups.iterdir())
+    newest = lab_rolling.play("backup")
+    assert newest.returncode == 0, newest.said
+    whole, before = max(backups.iterdir()), lab_rolling.issued()
+    lab_rolling.lab.ssh.run(CA, "sudo rm -rf /var/lib/certbound/ca")
+    refused = lab_rolling.play("restore", "-e", f"certbound_backup={old}")
+    assert refused.returncode != 0
+    assert re.search(r"entry \d+ was witnessed at .* old backup", refused.said)
+    run = lab_rolling.play(
+        "restore", *AT_ONCE, "--skip-tags", "drill", "-e", f"certbound_backup={whole}"
+    )
+    assert run.returncode == 0, run.said
+    assert "DIFFERS" not in run.said
+    assert lab_rolling.issued()[: len(before)] == before
+    for playbook in ("audit", "inventory"):
+        run = lab_rolling.play(playbook)
+        assert run.returncode == 0, run.said
+        assert run.changed == 0
+    check_served(lab_rolling)
+
+
 def test_when_every_certificate_has_expired_one_run_heals(
     lab_rolling: LabRolling, second: Day
 ) -> None:
