@@ -24,7 +24,6 @@ _SCHEME = "spiffe://"
 _UNREADABLE = (
     ValueError,
     TypeError,  # a name constraint on what is no network
-    x509.ExtensionNotFound,
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,  # x400Address and EDIPartyName
 )
@@ -139,10 +138,12 @@ def names_of(certificate: x509.Certificate) -> Names:
     """
     claimed = _alternative_names(certificate)
     spiffe_id = _spiffe_id_in(claimed)
-    dns_names = claimed.get_values_for_type(x509.DNSName)
-    if len(dns_names) + 1 != len(list(claimed)):
+    others = [
+        name for name in claimed if type(name) is not x509.UniformResourceIdentifier
+    ]
+    if any(type(name) is not x509.DNSName for name in others):
         raise IdentityError("certificate has names that are neither DNS nor SPIFFE")
-    return Names(spiffe_id, tuple(map(DnsName, dns_names)))
+    return Names(spiffe_id, tuple([DnsName(name.value) for name in others]))
 
 
 def spiffe_id_of(certificate: x509.Certificate) -> SpiffeId:
@@ -155,16 +156,19 @@ def spiffe_id_of(certificate: x509.Certificate) -> SpiffeId:
 
 
 def _spiffe_id_in(claimed: x509.SubjectAlternativeName) -> SpiffeId:
-    uris = claimed.get_values_for_type(x509.UniformResourceIdentifier)
+    # No isinstance(): names are of an abstract class, and this is asked all the time.
+    uris = [n.value for n in claimed if type(n) is x509.UniformResourceIdentifier]
     if len(uris) != 1:
         raise IdentityError(f"certificate has {len(uris)} URI names, one is needed")
     return SpiffeId.parse(uris[0])
 
 
 def _alternative_names(certificate: x509.Certificate) -> x509.SubjectAlternativeName:
+    # No isinstance() here either: the library's own look-up asks with it.
     try:
-        return certificate.extensions.get_extension_for_class(
-            x509.SubjectAlternativeName
-        ).value
+        for extension in certificate.extensions:
+            if type(extension.value) is x509.SubjectAlternativeName:
+                return extension.value
     except _UNREADABLE as error:
         raise IdentityError(f"no readable subject alternative name: {error}") from error
+    raise IdentityError("no readable subject alternative name: there is none")

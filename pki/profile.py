@@ -1,7 +1,7 @@
 """The kinds of certificate, as data: what all of one kind have in common.
 
-`profiles` builds by it. A second list of the same, made for finding its mistakes, is in
-`lint`.
+`profiles` and `leaf` build by it. A second list of the same, made for finding its
+mistakes, is in `lint`.
 """
 
 from dataclasses import dataclass
@@ -20,6 +20,28 @@ class Profile:
     key_usage: frozenset[str]
     extended_key_usage: tuple[x509.ObjectIdentifier, ...]
 
+    @property
+    def basic_constraints(self) -> x509.BasicConstraints:
+        """Whether it is a CA, and how many may stand below it."""
+        return x509.BasicConstraints(ca=self.ca, path_length=self.path_length)
+
+    @property
+    def usages(self) -> x509.KeyUsage:
+        """What its key signs."""
+        return x509.KeyUsage(**{name: name in self.key_usage for name in KEY_USAGES})
+
+
+KEY_USAGES = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
 
 ROOT = Profile(
     common_name="root CA",

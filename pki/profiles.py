@@ -16,15 +16,18 @@ nothing with this file.
 
 import secrets
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from pki import leaf
 from pki.errors import PkiError
 from pki.identity import DnsName, Names, trust_domain_uri
 from pki.pointers import Addresses, authority_of
-from pki.profile import CROSS, ISSUING_CA, RESPONDER, ROOT, SERVICE, Profile
+from pki.profile import CROSS, ISSUING_CA, RESPONDER, ROOT, Profile
+from pki.unsigned import Unsigned
 
 BACKDATING = timedelta(minutes=5)  # clocks that differ; counted in the life
 _SERIAL_BITS = 159  # of the 160 that 20 octets hold: the top bit would mean negative
@@ -46,19 +49,6 @@ class IssuerExpiredError(ProfileError):
     """The issuer's own life has ended, so it can give none."""
 
     code = "issuer_expired"
-
-
-_KEY_USAGES = (
-    "digital_signature",
-    "content_commitment",
-    "key_encipherment",
-    "data_encipherment",
-    "key_agreement",
-    "key_cert_sign",
-    "crl_sign",
-    "encipher_only",
-    "decipher_only",
-)
 
 
 def root(
@@ -140,15 +130,17 @@ def service(  # noqa: PLR0913 - each is told apart by its name
     lifetime: timedelta,
     now: datetime,
     addresses: Addresses | None = None,
-) -> x509.CertificateBuilder:
+) -> Unsigned:
     """Return the certificate of a service with `key`, to be signed by an issuing CA.
 
     With `addresses` it says where its revocation is told.
 
     Raises:
         IssuerExpiredError: `issuer` has no life left.
+        ProfileError: its key is not on an elliptic curve.
         NamesNotPermittedError: `issuer` is not held to a domain of one of `names`.
     """
+    key_of(issuer)
     permitted = permitted_dns_of(issuer)
     for name in names.dns_names:
         if not any(map(name.lies_within, permitted)):
@@ -157,22 +149,18 @@ def service(  # noqa: PLR0913 - each is told apart by its name
                 f"{', '.join(map(str, permitted)) or 'nothing'}"
             )
     serial = _new_serial()
-    builder = _begin(
-        SERVICE,
+    begins, ends = _life_under(issuer, lifetime, now)
+    return leaf.write(
         key,
-        subject=x509.Name([]),
-        issuer=issuer.subject,
-        issuer_key=key_of(issuer),
         serial=serial,
+        names=names,
+        issuer=issuer,
+        begins=begins,
+        ends=ends,
+        pointers=addresses.pointers(authority_of(issuer), serial)
+        if addresses
+        else None,
     )
-    builder = _within(builder, *_life_under(issuer, lifetime, now))
-    if addresses:
-        pointers = addresses.pointers(authority_of(issuer), serial)
-        for extension in pointers.as_extensions():
-            builder = builder.add_extension(extension, critical=False)
-    # Critical because the subject is empty (RFC 5280, section 4.2.1.6).
-    alternative = x509.SubjectAlternativeName(names.as_general_names())
-    return builder.add_extension(alternative, critical=True)
 
 
 def responder(
@@ -200,6 +188,7 @@ def responder(
     return builder.add_extension(x509.OCSPNoCheck(), critical=False)
 
 
+@lru_cache(maxsize=16)  # of the few issuers that there are
 def permitted_dns_of(issuer: x509.Certificate) -> tuple[DnsName, ...]:
     """Return the DNS domains that a CA certificate is held to, none if it says none."""
     try:
@@ -212,30 +201,25 @@ def permitted_dns_of(issuer: x509.Certificate) -> tuple[DnsName, ...]:
     )
 
 
-def _begin(  # noqa: PLR0913 - each is told apart by its name
+def _begin(
     profile: Profile,
     key: ec.EllipticCurvePublicKey,
     *,
     subject: x509.Name,
     issuer: x509.Name,
     issuer_key: ec.EllipticCurvePublicKey,
-    serial: int | None = None,
 ) -> x509.CertificateBuilder:
     """Return what every certificate has, by the data of its profile."""
-    key_usage = x509.KeyUsage(
-        **{name: name in profile.key_usage for name in _KEY_USAGES}
-    )
-    basic = x509.BasicConstraints(ca=profile.ca, path_length=profile.path_length)
     authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key)
     subject_key = x509.SubjectKeyIdentifier.from_public_key(key)
     builder = (
         x509.CertificateBuilder()
-        .serial_number(serial or _new_serial())
+        .serial_number(_new_serial())
         .subject_name(subject)
         .issuer_name(issuer)
         .public_key(key)
-        .add_extension(basic, critical=True)
-        .add_extension(key_usage, critical=True)
+        .add_extension(profile.basic_constraints, critical=True)
+        .add_extension(profile.usages, critical=True)
         .add_extension(subject_key, critical=False)
         .add_extension(authority, critical=False)
     )
@@ -278,6 +262,7 @@ def _name_authority(
     return builder.add_extension(x509.SubjectAlternativeName([uri]), critical=False)
 
 
+@lru_cache(maxsize=16)  # of the few CAs that there are
 def key_of(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
     """Return the key of a CA certificate of ours.
 

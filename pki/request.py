@@ -14,10 +14,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtensionOID
+from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
 
 from pki.errors import PkiError
 from pki.identity import Names
@@ -32,6 +32,11 @@ _UNREADABLE = (
     x509.UnsupportedGeneralNameType,  # x400Address and EDIPartyName
 )
 _HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
+_ECDSA = {
+    SignatureAlgorithmOID.ECDSA_WITH_SHA256: ec.ECDSA(hashes.SHA256()),
+    SignatureAlgorithmOID.ECDSA_WITH_SHA384: ec.ECDSA(hashes.SHA384()),
+    SignatureAlgorithmOID.ECDSA_WITH_SHA512: ec.ECDSA(hashes.SHA512()),
+}
 
 
 class RequestError(PkiError):
@@ -148,11 +153,24 @@ def _parse(pem: str) -> x509.CertificateSigningRequest:
 
 def _check_possession(request: x509.CertificateSigningRequest) -> None:
     try:
-        proved = request.is_signature_valid
+        proved = _is_proved(request)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise NoPossessionError(f"signature cannot be checked: {error}") from error
     if not proved:
         raise NoPossessionError("the request is not signed by the key it holds")
+
+
+def _is_proved(request: x509.CertificateSigningRequest) -> bool:
+    digest = _ECDSA.get(request.signature_algorithm_oid)
+    key = request.public_key() if digest else None
+    if digest is None or not isinstance(key, ec.EllipticCurvePublicKey):
+        return request.is_signature_valid
+    # As `is_signature_valid`, which reads the key a second time: a third of the price.
+    try:
+        key.verify(request.signature, request.tbs_certrequest_bytes, digest)
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _p256(request: x509.CertificateSigningRequest) -> ec.EllipticCurvePublicKey:

@@ -24,6 +24,7 @@ from pki.errors import PkiError
 from pki.ledger import Ledger
 from pki.pointers import authority_of
 from pki.published import Head, head_text
+from pki.unsigned import Unsigned
 
 # What a newer certificate takes the place of. Those of a CA stand beside each other.
 _ENTITIES = {"service", "responder"}
@@ -39,7 +40,7 @@ class ClockBehindError(PkiError):
 class Order:
     """A certificate that passed the lint and waits for its signature."""
 
-    builder: x509.CertificateBuilder
+    to_sign: x509.CertificateBuilder | Unsigned
     planned: Entry
     kind: str
 
@@ -55,19 +56,19 @@ class Holder:
 
 
 def place_order(
-    builder: x509.CertificateBuilder,
+    to_sign: x509.CertificateBuilder | Unsigned,
     holder: Holder,
     *,
     issuer: x509.Certificate | None,
     now: datetime,
     run_id: str,
 ) -> Order:
-    """Return the order for what `builder` makes, if the lint finds nothing.
+    """Return the order for a certificate, if the lint finds nothing.
 
     Raises:
         LintError: it breaks a rule for certificates of its kind.
     """
-    draft = lint.verify_draft(builder, kind=holder.kind, issuer=issuer)
+    draft = lint.verify_draft(to_sign, kind=holder.kind, issuer=issuer)
     planned = Entry(
         event=Event.PLANNED,
         recorded_at=clock.to_text(now),
@@ -81,7 +82,7 @@ def place_order(
         not_after=clock.to_text(draft.not_valid_after_utc),
         authority=authority_of(issuer or draft),
     )
-    return Order(builder, planned, holder.kind)
+    return Order(to_sign, planned, holder.kind)
 
 
 def check_clock(ledger: Ledger, now: datetime) -> None:
@@ -123,7 +124,7 @@ def sign_and_record(
         for order in orders:
             ledger.append(order.planned)
     digest = hashes.SHA256() if isinstance(key, ec.EllipticCurvePrivateKey) else None
-    signed = [order.builder.sign(key, digest) for order in orders]  # ML-DSA has none
+    signed = [order.to_sign.sign(key, digest) for order in orders]  # ML-DSA has none
     with ledger.transaction():
         for order, certificate in zip(orders, signed, strict=True):
             if order.kind in _ENTITIES:

@@ -17,14 +17,16 @@ PROJECT = Path(__file__).parent.parent
 # From the ground up. A room is a module or a folder; the longest name that fits counts.
 FLOORS = [
     {"pki.errors", "pki.clock", "pki.canonical", "pki.entry", "pki.tables"},
-    {"pki.engine", "pki.conformance", "pki.identity", "pki.storage"},
+    {"pki.der", "pki.engine", "pki.conformance", "pki.identity", "pki.storage"},
     {"pki.passphrase", "pki.place", "pki.sqlite", "pki.envelope", "pki.pkcs11"},
-    {"pki.archive", "pki.postgresql"},
+    {"pki.archive", "pki.postgresql", "pki.unsigned"},
     {"pki.database"},
     {"pki.path", "pki.published", "pki.listed"},
     {"pki.ledger"},
     {"pki.pointers", "pki.profile", "pki.rotation_steps"},
-    {"pki.lint_pointers"},
+    {"pki.leaf", "pki.lint_pointers"},
+    {"pki.lint_values"},
+    {"pki.lint_leaf"},
     {
         "pki.keys",
         "pki.layout",

@@ -26,6 +26,7 @@ from pki.layout import Layout
 from pki.pointers import Addresses, authority_of
 from pki.policy import Policy, read_policy
 from pki.published import read_published
+from pki.unsigned import Unsigned
 
 # The least Argon2id takes: a guess costs nothing, and so does a test.
 CHEAP = Cost(memory_kib=8, iterations=1, lanes=1)
@@ -324,7 +325,7 @@ class Forge:
 
 
 def draft_of(
-    builder: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey
+    builder: x509.CertificateBuilder | Unsigned, key: ec.EllipticCurvePrivateKey
 ) -> Draft:
     """Return what a builder makes, as a draft in which a test changes one thing."""
     made = builder.sign(key, hashes.SHA256())

@@ -17,6 +17,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from pki import lint, profiles
 from pki.lint_pointers import LintError
+from pki.profile import KEY_USAGES
 from tests.pki.builders import (
     NAMES,
     NOW,
@@ -57,7 +58,7 @@ def check_leaf(forge: Forge, draft: Draft) -> None:
 
 def key_usage(*names: str) -> x509.KeyUsage:
     """Return a key usage with these bits."""
-    return x509.KeyUsage(**{name: name in names for name in profiles._KEY_USAGES})
+    return x509.KeyUsage(**{name: name in names for name in KEY_USAGES})
 
 
 def test_right_certificates_pass(forge: Forge) -> None:

@@ -130,7 +130,7 @@ def test_key_signs_only_after_the_plan_is_durable(forge: Forge, path: Path) -> N
     """At the moment of signing another connection sees the plan."""
     seen: list[int] = []
     placed = order(forge)
-    builder = placed.builder
+    builder = placed.to_sign
 
     class Watching:
         """A builder that looks at the ledger when it is asked to sign."""
@@ -140,7 +140,7 @@ def test_key_signs_only_after_the_plan_is_durable(forge: Forge, path: Path) -> N
                 seen.append(other.verify().entries)
             return builder.sign(*args)  # type: ignore[arg-type]  # passed through
 
-    object.__setattr__(placed, "builder", Watching())
+    object.__setattr__(placed, "to_sign", Watching())
     with open_ledger(path) as ledger:
         signing.sign_and_record(ledger, [placed], forge.issuing_key)
     assert seen == [1]
