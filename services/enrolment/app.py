@@ -17,7 +17,6 @@ this one, and nothing of it belongs into these routes.
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
-from functools import partial
 from logging import INFO, WARNING
 
 from cryptography import x509
@@ -44,7 +43,7 @@ from services.enrolment.errors import (
     UnavailableError,
     UnusableCertificateError,
 )
-from services.enrolment.office import Office
+from services.enrolment.office import Office, Renewed, Wish
 from services.enrolment.queue import Queue
 from services.enrolment.renewal import names
 from services.enrolment.vitals import EnrolmentVitals
@@ -67,7 +66,7 @@ class Enrolment:
         self,
         config: Watched[EnrolmentConfig],
         office: Office,
-        queue: Queue,
+        queue: Queue[Wish, Renewed],
         clock: Callable[[], datetime],
     ) -> None:
         self._config = config
@@ -105,8 +104,8 @@ class Enrolment:
             raise TooManyRequestsError(f"too many requests of {peer.spiffe_id}", wait)
         body = await read_body(request, kind=messages.REQUEST, longest=messages.LONGEST)
         wanted = messages.read_request(body)  # 3
-        renewed = await self._queue.do(  # 4
-            partial(self._office.renew, wanted, peer.certificate), most=config.waiting
+        renewed = await self._queue.ask(  # 4
+            Wish(wanted, peer.certificate), most=config.waiting
         )
         _note(peer, renewed.identity, renewed.certificate, self._clock())
         return Response(
@@ -150,7 +149,7 @@ def create_app(
     first = config.current()
     office = Office(Layout(first.ca), first.issuing_passphrase, clock=clock)
     office.open()
-    queue = Queue()
+    queue = Queue(office.renew)
     app = Starlette(
         routes=_routes(Enrolment(config, office, queue, clock)),
         exception_handlers={HTTPException: lost, Exception: failed},
@@ -196,7 +195,7 @@ def _note(
 
 
 def _closing(
-    queue: Queue,
+    queue: Queue[Wish, Renewed],
 ) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from services.enrolment.errors import UnavailableError
-from services.enrolment.office import Office
+from services.enrolment.office import Office, Renewed, Wish
 from services.enrolment.queue import Queue
 from services.operations.vitals import Part
 
@@ -13,7 +13,7 @@ _WAITING = 1000  # of which this is one: a look must not be refused before a ren
 class EnrolmentVitals:
     """The one part of an enrolment process, but for its identity."""
 
-    def __init__(self, office: Office, queue: Queue) -> None:
+    def __init__(self, office: Office, queue: Queue[Wish, Renewed]) -> None:
         self._office = office
         self._queue = queue
 

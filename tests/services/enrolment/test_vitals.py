@@ -13,7 +13,7 @@ from tests.services.mesh import now
 def test_a_ca_that_lost_its_ledger_is_not_ready(house: Authority) -> None:
     """Whole it is, without its ledger it is not, and nothing is raised."""
     office = Office(house.layout, house.passphrase, clock=now)
-    vitals = EnrolmentVitals(office, Queue())
+    vitals = EnrolmentVitals(office, Queue(office.renew))
     assert asyncio.run(vitals.parts()) == [Part("authority", up=True)]
     house.layout.ledger.unlink()
     assert asyncio.run(vitals.parts()) == [Part("authority", up=False)]
