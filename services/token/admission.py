@@ -15,7 +15,8 @@ What the client may then do is for the endpoint.
 from collections.abc import Callable
 from datetime import datetime
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
+from starlette.types import Receive
 
 from services.config import TokenServiceConfig
 from services.proof.dpop import DpopProof, proof_header, verify_proof
@@ -68,9 +69,11 @@ class Admission:
         """
         now = self._clock()
         peer = seen.peer = _presented(request, now)  # 1
-        if "authorization" in request.headers:  # 2
+        # The first of a name counts, and names are in lower case (ASGI).
+        fields = dict(reversed(request.scope["headers"]))
+        if b"authorization" in fields:  # 2
             raise InvalidRequestError("credentials beside a client certificate")
-        form = await _form(request)  # 3
+        form = await _form(request, fields.get(b"content-type", b""))  # 3
         seen.client_id = form.single.get("client_id")
         issuer = self._config.current().issuer
         client = await self._authentication.authenticate(  # 4
@@ -78,7 +81,7 @@ class Admission:
         )
         seen.client_id = client.client_id
         proof = await self._proof(request, seen, now)  # 5
-        accept = request.headers.get("accept", "")
+        accept = fields.get(b"accept", b"").decode("latin-1")
         return Call(form, client, peer, proof, now, accept)
 
     async def _proof(
@@ -128,22 +131,23 @@ def _presented(request: Request, now: datetime) -> Presented:
         raise UnusableCertificateError(str(error)) from error
 
 
-async def _form(request: Request) -> TokenForm:
+async def _form(request: Request, content_type: bytes) -> TokenForm:
     return read_form(
-        await _body(request),
-        content_type=request.headers.get("content-type", ""),
+        await _body(request.receive),
+        content_type=content_type.decode("latin-1"),
         query=request.scope["query_string"],
     )
 
 
-async def _body(request: Request) -> bytes:
+async def _body(receive: Receive) -> bytes:
     """Return the whole body, or stop reading where no honest request would go on."""
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > LONGEST_BODY:
-                raise RequestTooLargeError(f"body longer than {LONGEST_BODY} bytes")
-    except ClientDisconnect:
-        raise InvalidRequestError("the caller hung up before the end") from None
-    return bytes(body)
+    body, more = b"", True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise InvalidRequestError("the caller hung up before the end")
+        body += message.get("body", b"")
+        if len(body) > LONGEST_BODY:
+            raise RequestTooLargeError(f"body longer than {LONGEST_BODY} bytes")
+        more = message.get("more_body", False)
+    return body

@@ -11,7 +11,7 @@ Which certificates TLS admits is for `registry`; who is which client, for
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from logging import ERROR
 from urllib.parse import urlsplit
 
@@ -29,8 +29,9 @@ from services.proof.access_token import AccessToken
 from services.state.open import open_store
 from services.state.store import Store
 from services.token.admission import Admission
+from services.token.answer import NO_STORE, Answer
 from services.token.call import Call
-from services.token.endpoint import NO_STORE, Asked, Endpoint, Handler, counted
+from services.token.endpoint import Asked, Endpoint, Handler, counted
 from services.token.grants import answer_members, grant
 from services.token.introspection import introspect
 from services.token.key_ring import OWN_KEYS, KeyRing
@@ -61,15 +62,14 @@ class TokenService:
         token = await grant(call, self._tokens)
         text = await self._tokens.issue(token, opaque=call.client.opaque)
         _note_issued(token, call)
-        return JSONResponse(
+        return Answer(
             {
                 "access_token": text,
                 "token_type": token_type(token),
                 "expires_in": int((token.expires_at - token.issued_at).total_seconds()),
                 "scope": " ".join(sorted(token.scopes)),
                 **answer_members(call),
-            },
-            headers=NO_STORE,
+            }
         )
 
     async def introspect(self, call: Call) -> Response:
@@ -144,7 +144,7 @@ def _routes(
     def post(path: str, name: str, handle: Handler) -> Route:
         limits = Limits(lambda: getattr(config.current().rates, name), Buckets())
         endpoint = Endpoint(name, admission, limits, handle)
-        return Route(f"{base}{path}", endpoint.__call__, methods=["POST"])
+        return Route(f"{base}{path}", endpoint, methods=["POST"])
 
     def get(path: str, name: str, handle: Asked) -> Route:
         return Route(path, counted(name, handle), methods=["GET"])
@@ -167,10 +167,7 @@ def _store(config: TokenServiceConfig, clock: Callable[[], datetime]) -> Store:
 
 
 def _schedule(config: TokenServiceConfig) -> Schedule:
-    return Schedule(
-        interval=timedelta(seconds=config.key_rotation),
-        lead=timedelta(seconds=config.key_lead),
-    )
+    return Schedule.of(config.key_rotation, config.key_lead)
 
 
 def _note_issued(token: AccessToken, call: Call) -> None:

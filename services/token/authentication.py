@@ -43,6 +43,7 @@ from services.token.self_signed import check_registered
 from services.token.subject import check_subject
 from services.wire.peer import Presented
 
+_REMEMBERED = 1024  # certificates with the names they were found to hold
 _ASSERTIONS = "client assertion at the token service"
 
 
@@ -52,6 +53,7 @@ class Authentication:
     def __init__(self, registry: Registry, store: Store) -> None:
         self._registry = registry
         self._store = store
+        self._named: set[tuple[SubjectMatch, str]] = set()
 
     async def authenticate(
         self,
@@ -94,12 +96,22 @@ class Authentication:
         method, issuers = client.method, self._registry.issuers
         if isinstance(method, SubjectMatch):
             issuers.check(presented, trust_domain=method.trust_domain, now=now)
-            check_subject(method, presented.certificate)
+            self._check_subject(method, presented)
             return
         named = presented.spiffe_id
         if named is None or str(named) != client.client_id:
             raise WrongSubjectError(f"certificate is for {named}")
         issuers.check(presented, trust_domain=named.trust_domain, now=now)
+
+    def _check_subject(self, method: SubjectMatch, presented: Presented) -> None:
+        """Compare once: neither a registered name nor a certificate ever changes."""
+        known = method, presented.thumbprint
+        if known in self._named:
+            return
+        check_subject(method, presented.certificate)
+        if len(self._named) >= _REMEMBERED:
+            self._named.clear()
+        self._named.add(known)
 
     async def _signed(
         self,

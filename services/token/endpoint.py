@@ -8,11 +8,13 @@ from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from services import audit, metrics
 from services.proof.key_set import KeySetUnavailableError
 from services.state.store import StateUnavailableError
 from services.token.admission import Admission
+from services.token.answer import NO_STORE
 from services.token.call import Call, Seen
 from services.token.errors import (
     RequestTooLargeError,
@@ -23,14 +25,15 @@ from services.token.errors import (
 from services.token.limits import Limits
 from services.wire.presented import presented_serial
 
-NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}  # RFC 6749, 5.1
-
 Handler = Callable[[Call], Awaitable[Response]]
 Asked = Callable[[Request], Awaitable[Response]]
 
 
 class Endpoint:
-    """A handler behind `Admission`; `name` begins its lines in the log."""
+    """A handler behind `Admission`, as an ASGI application of its own.
+
+    `name` begins its lines in the log. What is no refusal is raised.
+    """
 
     def __init__(
         self, name: str, admission: Admission, limits: Limits, handle: Handler
@@ -40,9 +43,9 @@ class Endpoint:
         self._limits = limits
         self._handle = handle
 
-    async def __call__(self, request: Request) -> Response:
-        """Answer `request`."""
-        seen = Seen()
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        request, seen = Request(scope, receive), Seen()
         with metrics.request(self._name) as outcome:
             try:
                 response = await self._answer(request, seen)
@@ -50,8 +53,9 @@ class Endpoint:
             except TokenRequestError as error:
                 response = self._refuse(error, seen, request)
                 outcome.answer(error.status, error.code)
-        response.headers.update(_nonce(seen))
-        return response
+        if seen.next_nonce:  # a client of DPoP gets its next one (RFC 9449, 8.2)
+            response.headers["DPoP-Nonce"] = seen.next_nonce
+        await response(scope, receive, send)
 
     async def _answer(self, request: Request, seen: Seen) -> Response:
         try:
@@ -94,8 +98,3 @@ def counted(name: str, handle: Asked) -> Asked:
             return response
 
     return counting
-
-
-def _nonce(seen: Seen) -> dict[str, str]:
-    """Return the header that gives a client of DPoP its next nonce (RFC 9449, 8.2)."""
-    return {"DPoP-Nonce": seen.next_nonce} if seen.next_nonce else {}

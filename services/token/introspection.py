@@ -8,13 +8,13 @@ as a JWT that cannot pass for an access token (RFC 9701, sections 5 and 8.1).
 
 from typing import Any
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from services import audit
 from services.proof.access_token import AccessToken, claims_for
 from services.proof.errors import InvalidTokenError
+from services.token.answer import NO_STORE, Answer
 from services.token.call import Call
-from services.token.endpoint import NO_STORE
 from services.token.errors import UnauthorizedClientError
 from services.token.signing_keys import ALGORITHM
 from services.token.tokens import Tokens, token_type
@@ -46,7 +46,7 @@ async def introspect(call: Call, tokens: Tokens) -> Response:
         token_id=members.get("jti"),
     )
     if SIGNED not in call.accept:
-        return JSONResponse(members, headers=NO_STORE)
+        return Answer(members)
     # No sub and no exp on the outside, where an access token has them (section 5).
     claims = {
         "iss": tokens.issuer,

@@ -78,8 +78,11 @@ class OwnKeys:
     def _present_names(self, now: datetime) -> frozenset[str]:
         """Return the names of the files; of a directory at rest, those known before."""
         stamp = self._files.stamp()
-        at_rest = stamp is not None and abs(now.timestamp() - stamp / 1e9) > _SETTLED
-        if at_rest and stamp == self._stamp:
+        if (
+            stamp is not None
+            and stamp == self._stamp
+            and abs(now.timestamp() - stamp / 1e9) > _SETTLED
+        ):
             return self._names
         self._stamp = stamp
         return self._files.names() or self._names  # none: the disk has gone away
@@ -111,13 +114,15 @@ class OwnKeys:
 
 def _signing(keys: Sequence[KeyFile], now: datetime) -> SigningKey:
     """Return the last key that has begun; retired ones cannot sign any more."""
-    able = [
-        (file.begins, file.key) for file in keys if isinstance(file.key, SigningKey)
-    ]
-    if not able:
+    first = None
+    for file in reversed(keys):
+        if isinstance(file.key, SigningKey):
+            if file.begins <= now:
+                return file.key
+            first = file.key
+    if first is None:
         raise SigningKeyError("not a private P-256 key among the signing keys")
-    begun = [key for begins, key in able if begins <= now]
-    return begun[-1] if begun else able[0][1]
+    return first  # the clock has gone back
 
 
 def _log(what: str, file: KeyFile) -> None:

@@ -13,8 +13,8 @@ from starlette.responses import JSONResponse, Response
 from services import audit
 from services.proof.errors import InvalidTokenError
 from services.state.store import StateUnavailableError
+from services.token.answer import NO_STORE
 from services.token.call import Call
-from services.token.endpoint import NO_STORE
 from services.token.errors import UnauthorizedClientError
 from services.token.tokens import Tokens
 

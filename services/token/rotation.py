@@ -11,6 +11,8 @@ the one before it goes on signing.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Self
 
 LONGEST_TOKEN = timedelta(hours=1)  # no registration may ask for more
 KEPT = LONGEST_TOKEN + timedelta(minutes=1)  # clocks differ (FAPI 2.0, 5.3.2.1)
@@ -22,6 +24,12 @@ class Schedule:
 
     interval: timedelta
     lead: timedelta
+
+    @classmethod
+    @lru_cache(maxsize=1)
+    def of(cls, interval: int, lead: int) -> Self:
+        """Return the schedule of these seconds; each token asks for it."""
+        return cls(timedelta(seconds=interval), timedelta(seconds=lead))
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,15 @@ class Refusing:
         raise self.error
 
 
+async def unread() -> Message:
+    """Say nothing, for nobody reads so far."""
+    raise AssertionError("read")
+
+
+async def unlooked_at(_message: Message) -> None:
+    """Take an answer."""
+
+
 async def never(_call: Call) -> Response:
     """Handle no request, for none gets this far."""
     raise AssertionError("admitted")
@@ -107,7 +116,7 @@ def test_every_refusal_of_an_endpoint_is_one_line(
     """It says who, what, by which certificate, and why, to which code."""
     limits = Limits(lambda: Rate(per_second=1, burst=1), Buckets())
     endpoint = Endpoint(name, Refusing(made(kind)), limits, never)  # type: ignore[arg-type]
-    asyncio.run(endpoint(Request(scope(leaf))))
+    asyncio.run(endpoint(scope(leaf), unread, unlooked_at))
     line = only_line(caplog)
     assert line.keys() >= OF_A_REFUSAL
     assert (line["event"], line["outcome"]) == (f"{name}.refused", "refused")

@@ -113,11 +113,11 @@ def test_a_value_has_an_end(written: io.StringIO) -> None:
 
 def test_who_listens_beside_us_changes_no_line(written: io.StringIO) -> None:
     """A line is the same written at once and by way of a record for somebody else."""
-    fields = {"peer": Path("/a"), "name": "caf\u00e9 \ud800", "left": 3}
+    fields: dict[str, Any] = {"peer": Path("/a"), "name": "caf\u00e9 \ud800", "left": 3}
     log.event("token.issued", **fields)
     heard: list[logging.LogRecord] = []
     beside = logging.Handler()
-    beside.emit = heard.append  # type: ignore[method-assign]
+    beside.addFilter(lambda record: bool(heard.append(record)))  # type: ignore[func-returns-value]
     logging.getLogger("certbound").addHandler(beside)
     try:
         log.event("token.issued", **fields)

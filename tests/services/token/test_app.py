@@ -146,6 +146,17 @@ def test_another_services_certificate_is_no_client(tokens: Tokens, mesh: Mesh) -
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
 
 
+def test_what_one_certificate_may_another_may_not(
+    tokens: Tokens, client: httpx.Client, mesh: Mesh
+) -> None:
+    """The same words, first from the client, are refused to somebody else."""
+    assert client.post("/token", content=GOOD_BODY, headers=FORM).status_code == 200
+    with tokens.client(mesh.instance("orders")) as other:
+        refused = other.post("/token", content=GOOD_BODY, headers=FORM)
+    assert refused.status_code == 401
+    assert client.post("/token", content=GOOD_BODY, headers=FORM).status_code == 200
+
+
 def test_unknown_and_wrong_client_look_the_same(client: httpx.Client) -> None:
     """The answer does not say which names are registered."""
     unknown = client.post("/token", data=request(client_id="nobody"))

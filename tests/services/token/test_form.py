@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from services.errors import ServiceError
 from services.token.errors import InvalidRequestError
-from services.token.form import TokenForm, read_form
+from services.token.form import TokenForm, read_form, remembered
 
 FORM = "application/x-www-form-urlencoded"
 GOOD = {"grant_type": "client_credentials", "client_id": "storefront"}
@@ -145,3 +145,37 @@ def test_any_request_is_read_or_refused_in_our_words(
             continue
         assert all(form.single.values())
         assert not query
+
+
+def test_the_same_body_is_read_once() -> None:
+    """Clients ask in the same words; another word makes another form."""
+    body = urlencode({**GOOD, "scope": "orders.read"})
+    assert read(body) is read(body)
+    assert read(body + "x").single["scope"] == "orders.readx"
+
+
+def test_a_body_that_was_read_needs_its_type_and_no_query() -> None:
+    """What was good before is not good as JSON, or beside a query."""
+    body = urlencode(GOOD)
+    read(body)
+    refuses("content type", body, "application/json")
+    with pytest.raises(InvalidRequestError, match="query string"):
+        read(body, query=b"a=b")
+
+
+@pytest.mark.parametrize(
+    "name", ["token", "subject_token", "actor_token", "client_assertion"]
+)
+def test_a_body_with_a_secret_is_not_remembered(name: str) -> None:
+    """What proves something is not kept in memory for longer than its request."""
+    body = urlencode({**GOOD, name: "eyJ0"})
+    assert read(body) is not read(body)
+
+
+def test_only_so_many_bodies_are_remembered() -> None:
+    """Nobody fills the memory, neither with many bodies nor with long ones."""
+    for number in range(3000):
+        read(urlencode({**GOOD, "scope": str(number)}))
+    assert len(remembered) <= 1024
+    long = urlencode({**GOOD, "scope": "x" * 1024})
+    assert read(long) is not read(long)
