@@ -107,6 +107,21 @@ def test_kept_obligations_name_their_file_and_test() -> None:
             assert set(proofs) <= tests, f"{number}: {set(proofs) - tests}"
 
 
+def test_kept_obligations_are_counted() -> None:
+    """Each section of docs/standards.md says how many of its lines are kept."""
+    page = (PROJECT / "docs/standards.md").read_text()
+    told = [
+        tuple(map(int, found))
+        for found in re.findall(r"^(\d+) of (\d+) lines kept\.$", page, re.MULTILINE)
+    ]
+    counted = [
+        (sum(answer.strip().startswith(KEPT) for _, answer, _ in rows), len(rows))
+        for section in page.split("\n## ")[1:]
+        if (rows := [m.groups() for m in map(ROW.match, section.splitlines()) if m])
+    ]
+    assert told == counted
+
+
 def test_nothing_committed_names_a_download_host() -> None:
     """Lock files name packages and hashes, and no place to get them from."""
     for name in ("requirements.lock", "requirements-dev.lock"):
