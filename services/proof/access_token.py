@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 from joserfc.jwk import ECKey
 
 from services.proof.binding import CONFIRMATION
@@ -35,8 +36,7 @@ MAY_ACT = "may_act"  # RFC 8693, section 4.4
 SKEW = timedelta(seconds=10)
 
 
-@dataclass(frozen=True, slots=True)
-class AccessToken:
+class AccessToken(msgspec.Struct, frozen=True, kw_only=True):
     """The verified claims of one access token."""
 
     issuer: str

@@ -15,8 +15,7 @@ What the client may then do is for the endpoint.
 from collections.abc import Callable
 from datetime import datetime
 
-from starlette.requests import Request
-from starlette.types import Receive
+from starlette.types import Receive, Scope
 
 from services.config import TokenServiceConfig
 from services.proof.dpop import DpopProof, proof_header, verify_proof
@@ -36,7 +35,7 @@ from services.token.errors import (
     UnavailableError,
     UnusableCertificateError,
 )
-from services.token.form import LONGEST_BODY, TokenForm, read_form
+from services.token.form import LONGEST_BODY, read_form
 from services.token.registry import Registry
 from services.watched import Watched
 from services.wire import peer as peers
@@ -61,42 +60,44 @@ class Admission:
         self._secret = SharedSecret(store, "dpop nonces of the token service")
         self._authentication = Authentication(registry, store)
 
-    async def admit(self, request: Request, seen: Seen) -> Call:
-        """Return the call that `request` is, and note in `seen` what is learnt of it.
+    async def admit(self, scope: Scope, receive: Receive, seen: Seen) -> Call:
+        """Return the call that a request is, and note in `seen` what is learnt of it.
 
         Raises:
             TokenRequestError: the subclass says which step refused.
         """
         now = self._clock()
-        peer = seen.peer = _presented(request, now)  # 1
+        peer = seen.peer = _presented(scope, now)  # 1
         # The first of a name counts, and names are in lower case (ASGI).
-        fields = dict(reversed(request.scope["headers"]))
+        fields = dict(reversed(scope["headers"]))
         if b"authorization" in fields:  # 2
             raise InvalidRequestError("credentials beside a client certificate")
-        form = await _form(request, fields.get(b"content-type", b""))  # 3
+        form = read_form(  # 3
+            await _body(receive),
+            content_type=fields.get(b"content-type", b"").decode("latin-1"),
+            query=scope["query_string"],
+        )
         seen.client_id = form.single.get("client_id")
         issuer = self._config.current().issuer
         client = await self._authentication.authenticate(  # 4
             form, peer, issuer=issuer, now=now
         )
         seen.client_id = client.client_id
-        proof = await self._proof(request, seen, now)  # 5
+        proof = await self._proof(scope, seen, now)  # 5
         accept = fields.get(b"accept", b"").decode("latin-1")
         return Call(form, client, peer, proof, now, accept)
 
-    async def _proof(
-        self, request: Request, seen: Seen, now: datetime
-    ) -> DpopProof | None:
+    async def _proof(self, scope: Scope, seen: Seen, now: datetime) -> DpopProof | None:
         try:
-            text = proof_header(request.scope["headers"])
+            text = proof_header(scope["headers"])
             if text is None:
                 return None
             nonces = NonceIssuer(await self._secret.now(now), "token endpoint")
             seen.next_nonce = nonces.issue(now)
             proof = verify_proof(
                 text,
-                method=request.method,
-                uri=self._uri(request),
+                method=scope["method"],
+                uri=self._uri(scope),
                 now=now,
                 access_token=None,
                 nonces=nonces,
@@ -113,30 +114,22 @@ class Admission:
             raise UnavailableError(str(error)) from error
         return proof
 
-    def _uri(self, request: Request) -> str:
+    def _uri(self, scope: Scope) -> str:
         """Return the endpoint's URI as configured: the Host header may say anything."""
         issuer = self._config.current().issuer
         origin = "/".join(issuer.split("/", 3)[:3])
-        return origin + str(request.scope["path"])
+        return origin + str(scope["path"])
 
 
-def _presented(request: Request, now: datetime) -> Presented:
+def _presented(scope: Scope, now: datetime) -> Presented:
     try:
-        return presented_of(request.scope, now=now)
+        return presented_of(scope, now=now)
     except StatusUnknownError as error:
         raise CertificateStatusError(str(error)) from error
     except peers.RevokedCertificateError as error:
         raise RevokedCertificateError(str(error)) from error
     except PeerError as error:
         raise UnusableCertificateError(str(error)) from error
-
-
-async def _form(request: Request, content_type: bytes) -> TokenForm:
-    return read_form(
-        await _body(request.receive),
-        content_type=content_type.decode("latin-1"),
-        query=request.scope["query_string"],
-    )
 
 
 async def _body(receive: Receive) -> bytes:

@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from pki.clock import utc_now
 from services import audit, log, metrics
@@ -32,6 +33,7 @@ from services.token.admission import Admission
 from services.token.answer import NO_STORE, Answer
 from services.token.call import Call
 from services.token.endpoint import Asked, Endpoint, Handler, counted
+from services.token.front import Front
 from services.token.grants import answer_members, grant
 from services.token.introspection import introspect
 from services.token.key_ring import OWN_KEYS, KeyRing
@@ -125,9 +127,11 @@ def create_app(
         for sibling in siblings:
             await sibling.aclose()
 
-    app = Starlette(
-        routes=_routes(config, service, admission),
-        exception_handlers={HTTPException: _not_answered, Exception: _server_error},
+    app = Front(
+        _posts(config, service, admission),
+        routes=_gets(config, service),
+        failed=_server_error,
+        exception_handlers={HTTPException: _not_answered},
         lifespan=prepared,
     )
     app.state.vitals = TokenServiceVitals(own, store)
@@ -135,29 +139,41 @@ def create_app(
     return app
 
 
-def _routes(
+def _posts(
     config: Watched[TokenServiceConfig], service: TokenService, admission: Admission
-) -> list[Route]:
-    issuer = config.current().issuer
-    base = urlsplit(issuer).path.rstrip("/")  # what the metadata says, too
+) -> dict[str, ASGIApp]:
+    """Return the endpoints for clients by their paths."""
+    base = _base(config)
 
-    def post(path: str, name: str, handle: Handler) -> Route:
+    def endpoint(name: str, handle: Handler) -> Endpoint:
         limits = Limits(lambda: getattr(config.current().rates, name), Buckets())
-        endpoint = Endpoint(name, admission, limits, handle)
-        return Route(f"{base}{path}", endpoint, methods=["POST"])
+        return Endpoint(name, admission, limits, handle)
+
+    return {
+        f"{base}/token": endpoint("token", service.token),
+        f"{base}/introspect": endpoint("introspection", service.introspect),
+        f"{base}/revoke": endpoint("revocation", service.revoke),
+    }
+
+
+def _gets(config: Watched[TokenServiceConfig], service: TokenService) -> list[Route]:
+    """Return what everybody may ask for."""
+    base = _base(config)
 
     def get(path: str, name: str, handle: Asked) -> Route:
         return Route(path, counted(name, handle), methods=["GET"])
 
     return [
-        post("/token", "token", service.token),
-        post("/introspect", "introspection", service.introspect),
-        post("/revoke", "revocation", service.revoke),
         get(f"{base}{FEED}", "revocations", service.revocations),
         get(f"{base}/jwks", "jwks", service.jwks),
         get(f"{base}{OWN_KEYS}", "own_jwks", service.own_jwks),
-        get(metadata_path(issuer), "metadata", service.metadata),
+        get(metadata_path(config.current().issuer), "metadata", service.metadata),
     ]
+
+
+def _base(config: Watched[TokenServiceConfig]) -> str:
+    """Return what the paths begin with; the metadata says the same."""
+    return urlsplit(config.current().issuer).path.rstrip("/")
 
 
 def _store(config: TokenServiceConfig, clock: Callable[[], datetime]) -> Store:

@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from services.proof.dpop import DpopProof
 from services.token.clients import Client
 from services.token.form import TokenForm
 from services.wire.peer import Presented
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """An authenticated client, what it asks, and what it proved; see `admission`."""
 
     form: TokenForm

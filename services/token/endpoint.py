@@ -45,36 +45,34 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        request, seen = Request(scope, receive), Seen()
+        seen = Seen()
         with metrics.request(self._name) as outcome:
             try:
-                response = await self._answer(request, seen)
+                response = await self._answer(scope, receive, seen)
                 outcome.answer(response.status_code)
             except TokenRequestError as error:
-                response = self._refuse(error, seen, request)
+                response = self._refuse(error, seen, scope)
                 outcome.answer(error.status, error.code)
         if seen.next_nonce:  # a client of DPoP gets its next one (RFC 9449, 8.2)
             response.headers["DPoP-Nonce"] = seen.next_nonce
         await response(scope, receive, send)
 
-    async def _answer(self, request: Request, seen: Seen) -> Response:
+    async def _answer(self, scope: Scope, receive: Receive, seen: Seen) -> Response:
         try:
-            self._limits.count_connection(request.scope)
-            call = await self._admission.admit(request, seen)
+            self._limits.count_connection(scope)
+            call = await self._admission.admit(scope, receive, seen)
             self._limits.count_client(call.client.client_id)
             return await self._handle(call)
         except (StateUnavailableError, KeySetUnavailableError) as error:
             raise UnavailableError(str(error)) from error
 
-    def _refuse(
-        self, error: TokenRequestError, seen: Seen, request: Request
-    ) -> Response:
+    def _refuse(self, error: TokenRequestError, seen: Seen, scope: Scope) -> Response:
         audit.refused(
             f"{self._name}.refused",
             error,
             client_id=seen.client_id,
             peer=seen.peer.spiffe_id if seen.peer else None,
-            certificate=presented_serial(request.scope),
+            certificate=presented_serial(scope),
         )
         headers = dict(NO_STORE)
         if isinstance(error, UnusableCertificateError | RequestTooLargeError):

@@ -12,9 +12,8 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import Message
+from starlette.types import Message, Receive, Scope
 
 from services import audit
 from services.buckets import Buckets
@@ -87,9 +86,9 @@ class Refusing:
     def __init__(self, error: TokenRequestError) -> None:
         self.error = error
 
-    async def admit(self, asked: Request, seen: Seen) -> Call:
+    async def admit(self, asked: Scope, _receive: Receive, seen: Seen) -> Call:
         """Refuse."""
-        seen.peer = presented_of(asked.scope, now=now())
+        seen.peer = presented_of(asked, now=now())
         seen.client_id = "storefront"
         raise self.error
 

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import msgspec
 import pytest
 
 from services.buckets import Buckets
@@ -48,7 +48,7 @@ class Service:
             await self.held.wait()
         if self.refusal is not None:
             raise self.refusal
-        return replace(self.token, token_id=text)
+        return msgspec.structs.replace(self.token, token_id=text)
 
     def run(self, work: Callable[[Verdicts], Awaitable[Any]], **options: Any) -> Any:
         """Return what `work` makes of a cache before this service."""
@@ -140,7 +140,9 @@ def test_a_verdict_is_as_old_as_its_question() -> None:
 def test_a_verdict_never_outlives_its_token() -> None:
     """A token that ends in a second is not believed for five."""
     service = Service()
-    service.token = replace(service.token, expires_at=NOW + timedelta(seconds=1))
+    service.token = msgspec.structs.replace(
+        service.token, expires_at=NOW + timedelta(seconds=1)
+    )
 
     async def work(verdicts: Verdicts) -> None:
         await verdicts.verdict("a", HOLDER)
