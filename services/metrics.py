@@ -21,10 +21,13 @@ the process runs.
     certbound_known_key{key_id}                       1 for each key of the key set
 """
 
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager
+from bisect import bisect_left
+from collections import Counter as Tally
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from functools import cache
+from itertools import accumulate
+from threading import Lock
 from time import perf_counter
 from typing import Self
 
@@ -38,11 +41,13 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 ANSWERED, REFUSED, FAILED = "answered", "refused", "failed"
 
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 # A second series for each, which nobody asks for.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's
 _registry = CollectorRegistry()
@@ -57,7 +62,7 @@ _request_seconds = Histogram(
     "certbound_request_seconds",
     "Time from a request to its answer.",
     ["endpoint"],
-    buckets=_SECONDS,
+    buckets=SECONDS,
     registry=_registry,
 )
 _issued = Counter(
@@ -70,19 +75,65 @@ _issued = Counter(
 _requests_of = cache(_requests.labels)
 _seconds_of = cache(_request_seconds.labels)
 _issued_of = cache(_issued.labels)
-_decisions = Counter(
-    "certbound_guard_decisions",
-    "Requests let in or refused by a guard or a gateway, by the refusal's class.",
-    ["outcome", "reason"],
-    registry=_registry,
-)
-_accepted = _decisions.labels(ANSWERED, "")  # looked up once: each request counts it
-_guard_seconds = Histogram(
-    "certbound_guard_seconds",
-    "Time that the guard took to decide.",
-    buckets=_SECONDS,
-    registry=_registry,
-)
+
+
+class _Decisions(Collector):
+    """What guards and gateways decide, and how long it takes them.
+
+    Each request to each service is counted here: a counter and a histogram of the
+    library's lock each part by itself, and cost as much as the decision.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._counts: Tally[tuple[str, str]] = Tally()
+        self._times = [0] * (len(SECONDS) + 1)
+        self._seconds = 0.0
+        self._lock = Lock()
+        registry.register(self)
+
+    def count(self, outcome: str, reason: str = "") -> None:
+        """Count a decision."""
+        with self._lock:
+            self._counts[outcome, reason] += 1
+
+    def time(self, seconds: float) -> None:
+        """Count how long one took."""
+        with self._lock:
+            self._times[bisect_left(SECONDS, seconds)] += 1
+            self._seconds += seconds
+
+    def let_in(self, seconds: float) -> None:
+        """Count both for a request that was let in."""
+        with self._lock:
+            self._counts[_LET_IN] += 1
+            self._times[bisect_left(SECONDS, seconds)] += 1
+            self._seconds += seconds
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all as it is now."""
+        with self._lock:
+            counts = dict(self._counts)
+            times, total = list(accumulate(self._times)), self._seconds
+        decisions = CounterMetricFamily(
+            "certbound_guard_decisions",
+            "Requests let in or refused by a guard or a gateway, by the refusal's "
+            "class.",
+            labels=["outcome", "reason"],
+        )
+        for labels, count in {_LET_IN: 0, **counts}.items():
+            decisions.add_metric(labels, count)
+        yield decisions
+        limits = (*map(str, SECONDS), "+Inf")
+        yield HistogramMetricFamily(
+            "certbound_guard_seconds",
+            "Time that the guard took to decide.",
+            buckets=list(zip(limits, times, strict=True)),
+            sum_value=total,
+        )
+
+
+_LET_IN = (ANSWERED, "")
+_decisions = _Decisions(_registry)
 _up = Gauge(
     "certbound_up", "Whether a part is as it must be.", ["part"], registry=_registry
 )
@@ -176,19 +227,36 @@ def issued(*, grant: str, binding: str) -> None:
     _issued_of(grant, binding).inc()
 
 
-def guarding() -> AbstractContextManager[object]:
+class guarding:  # noqa: N801 - it is used as a function
     """Time one decision of a guard or a gateway."""
-    return _guard_seconds.time()
+
+    __slots__ = ("_began",)
+
+    def __enter__(self) -> None:
+        self._began = perf_counter()
+
+    def __exit__(self, *_raised: object) -> None:
+        guarded(perf_counter() - self._began)
+
+
+def guarded(seconds: float) -> None:
+    """Count how long a decision took, whatever it was."""
+    _decisions.time(seconds)
+
+
+def let_in(seconds: float) -> None:
+    """Count a request that a guard has let in, after so many seconds."""
+    _decisions.let_in(seconds)
 
 
 def accepted() -> None:
     """Count a request that was let in."""
-    _accepted.inc()
+    _decisions.count(*_LET_IN)
 
 
 def refused(refusal: Exception) -> None:
     """Count a request that was refused."""
-    _decisions.labels(REFUSED, type(refusal).__name__).inc()
+    _decisions.count(REFUSED, type(refusal).__name__)
 
 
 def part(name: str, *, up: bool, age: timedelta | None) -> None:

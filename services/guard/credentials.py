@@ -25,6 +25,8 @@ DPOP = "DPoP"
 _SCHEMES = {scheme.lower(): scheme for scheme in (BEARER, DPOP)}  # no case (9110, 11.1)
 _TOKEN = re.compile(rb"[A-Za-z0-9._~+/-]+=*")  # b64token (RFC 6750, section 2.1)
 
+_LENGTH, _PROOF_LENGTH = len(b"authorization"), len(b"dpop")
+
 Headers = Sequence[tuple[bytes, bytes]]
 
 
@@ -91,12 +93,12 @@ def bearer_field(headers: Headers, query: bytes) -> bytes | None:
     """
     found = None
     for name, value in headers:
-        lower = name.lower()
-        if lower == b"authorization":
+        length = len(name)  # cheaper than a copy of each name
+        if length == _LENGTH and name.lower() == b"authorization":
             if found is not None:
                 return None
             found = value
-        elif lower == b"dpop":
+        elif length == _PROOF_LENGTH and name.lower() == b"dpop":
             return None
     return None if _has_token(query) else found
 

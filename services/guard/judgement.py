@@ -83,7 +83,11 @@ async def judge(case: Case, workload: Workload) -> Grant:
     config = workload.config
     known = workload.remembered.find(case.scope, config, case.now)
     if known is not None:
-        return await _let_in_again(case, known, workload)
+        grant = _noted(case, known, workload)
+        revocations = workload.revocations
+        if revocations is None or not revocations.passes(grant.token_id, case.now):
+            await _check_revocation(grant, workload)  # 6
+        return grant
     brought = brought_by(case)  # 1
     peer = case.peer = sender(case, workload, workload.federation)  # 2
     proof = await proof_of(case, brought, workload)  # 3
@@ -113,13 +117,12 @@ async def judge(case: Case, workload: Workload) -> Grant:
     return grant
 
 
-async def _let_in_again(case: Case, known: LetIn, workload: Workload) -> Grant:
+def _noted(case: Case, known: LetIn, workload: Workload) -> Grant:
     """Return a grant like the one of an earlier request; it is this request's own."""
     grant = copy(known.grant)
     case.scheme, case.unverified_token = BEARER, known.token.text
     case.peer = grant.peer
     workload.certificates.note(grant.peer)
-    await _check_revocation(grant, workload)  # 6
     return grant
 
 

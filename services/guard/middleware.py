@@ -9,9 +9,10 @@ request is judged anew (`judgement`). The application finds the `Grant` with
 why.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from logging import DEBUG
+from time import perf_counter
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -53,17 +54,16 @@ class GuardMiddleware:
         self._workload = workload
         self._clock = clock
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Let the request through with a grant, or answer why not."""
+        if scope["type"] == "http":
+            if self._is_of_metadata(scope):
+                return self._describe(scope)(scope, receive, send)
+            return self._guard(scope, receive, send)
         if scope["type"] == "lifespan":
-            await self._app(scope, receive, send)
-        elif scope["type"] == "http" and self._is_of_metadata(scope):
-            await self._describe(scope)(scope, receive, send)
-        elif scope["type"] == "http":
-            await self._guard(scope, receive, send)
-        else:
-            # A web socket would outlive the token that opened it.
-            await send(_REFUSED_UPGRADE)
+            return self._app(scope, receive, send)
+        # A web socket would outlive the token that opened it.
+        return send(_REFUSED_UPGRADE)
 
     def _is_of_metadata(self, scope: Scope) -> bool:
         path: str = scope["path"]
@@ -84,21 +84,22 @@ class GuardMiddleware:
 
     async def _guard(self, scope: Scope, receive: Receive, send: Send) -> None:
         case = Case(scope, self._clock())
+        began = perf_counter()
         try:
-            with metrics.guarding():
-                grant = await judge(case, self._workload)
+            grant = await judge(case, self._workload)
         except ServiceError as refusal:
+            metrics.guarded(perf_counter() - began)
             await self._refuse(refusal, case, receive, send)
             return
-        metrics.accepted()
+        metrics.let_in(perf_counter() - began)
         if log.shows(DEBUG):
             _note_accepted(grant, scope)
         started = False
 
-        async def watch(message: Message) -> None:
+        def watch(message: Message) -> Awaitable[None]:
             nonlocal started
             started = True
-            await send(message)
+            return send(message)
 
         scope.setdefault("state", {})["grant"] = grant
         try:

@@ -6,19 +6,9 @@ lasts and in no other.
 """
 
 from contextvars import ContextVar
-from dataclasses import dataclass
 
 from services.errors import ServiceError
 from services.guard.grant import Grant
-
-
-@dataclass(slots=True)
-class _Presented:
-    grant: Grant
-    token: str | None
-
-
-_presented: ContextVar[_Presented | None] = ContextVar("presented", default=None)
 
 
 class ForeignGrantError(ServiceError):
@@ -30,18 +20,22 @@ class ForeignGrantError(ServiceError):
 class presenting:  # noqa: N801 - it is used as a function
     """Keep `token` for `grant` while its request is answered."""
 
-    __slots__ = ("_mark", "_present")
+    __slots__ = ("_mark", "grant", "token")
 
     def __init__(self, grant: Grant, token: str) -> None:
-        self._present = _Presented(grant, token)
+        self.grant = grant
+        self.token: str | None = token
 
     def __enter__(self) -> None:
-        self._mark = _presented.set(self._present)
+        self._mark = _presented.set(self)
 
     def __exit__(self, *_raised: object) -> None:
         # A task that the request started, and that outlives it, still sees this one.
-        self._present.token = None
+        self.token = None
         _presented.reset(self._mark)
+
+
+_presented: ContextVar[presenting | None] = ContextVar("presented", default=None)
 
 
 def token_behind(grant: Grant) -> str:

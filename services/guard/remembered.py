@@ -67,7 +67,7 @@ class Remembered:
         if (
             found.config is config
             and found.holds(now)
-            and self._keys.holds(found.token.key_id, found.key)
+            and self._keys.holds(found.token.key_id, found.key, now)
         ):
             self._known.move_to_end(key)
             return found

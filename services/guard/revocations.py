@@ -63,6 +63,13 @@ class RevocationList:
         if token_id in self._void.token_ids:
             raise RevokedTokenError(f"token {token_id} was revoked")
 
+    def passes(self, token_id: str, now: datetime) -> bool:
+        """Return whether `check` would return at once, and ask for nothing."""
+        as_of = self._as_of
+        if as_of is None or not as_of <= now < as_of + POLL:
+            return False
+        return token_id not in self._void.token_ids
+
     async def age(self) -> timedelta:
         """Return how old the list is, once it is young enough to be believed.
 

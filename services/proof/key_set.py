@@ -98,9 +98,14 @@ class RemoteKeySet:
             raise UnknownKeyError(f"key {key_id!r} is not published")
         return self._keys[key_id]
 
-    def holds(self, key_id: str, key: ECKey) -> bool:
-        """Return whether a fresh set has this very key under its id."""
-        return self._keys.get(key_id) is key and self._is_fresh()
+    def holds(self, key_id: str, key: ECKey, now: datetime) -> bool:
+        """Return whether a set that is fresh at `now` has this very key by its id."""
+        fetched_at = self._fetched_at
+        return (
+            self._keys.get(key_id) is key
+            and fetched_at is not None
+            and fetched_at <= now < fetched_at + MAX_AGE
+        )
 
     async def keys(self) -> dict[str, ECKey]:
         """Return every key of the set.

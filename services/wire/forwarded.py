@@ -116,7 +116,10 @@ class ForwardedCertificate:
         """
         if not _named(scope) or self._hops():
             return False
-        return not any(_is_ours(name) for name, _ in scope["headers"])
+        for name, _ in scope["headers"]:
+            if len(name) in _LENGTHS and _is_ours(name):
+                return False
+        return True
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         others, ours = _parted(scope["headers"])
@@ -179,7 +182,7 @@ def _parted(headers: Iterable[tuple[bytes, bytes]]) -> tuple[_Fields, _Fields]:
 
 def _is_ours(name: bytes) -> bool:
     """Return whether a careless reader takes a field for one of ours."""
-    return len(name) in _LENGTHS and name.translate(_FOLDED) in _FIELDS
+    return name.translate(_FOLDED) in _FIELDS
 
 
 def _named(scope: Scope) -> bool:

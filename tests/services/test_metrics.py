@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from prometheus_client import Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
 from services import metrics
@@ -12,6 +13,7 @@ from tests.services.guarding import Service, guarded
 from tests.services.mesh import Instance, Mesh, Serve
 from tests.services.running import Tokens, request, token_service
 
+GUARD_SECONDS = "certbound_guard_seconds"
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 
 
@@ -181,6 +183,32 @@ def test_a_missing_scope_is_a_refusal_after_the_guard(
     with orders.client(storefront) as client:
         client.post("/orders", headers={"Authorization": f"Bearer {token}"})
     assert (answered(), refused()) == (1, 1)
+
+
+def test_the_time_of_decisions_is_shown_as_the_library_would_show_it() -> None:
+    """Its own histogram, given the same, rises by the same in each bucket."""
+    theirs = Histogram("theirs", "", buckets=metrics.SECONDS, registry=None)
+    before = of_decisions()
+    for seconds in (0.0, 0.001, 0.0011, 0.3, 5.0, 7.0):
+        metrics.let_in(seconds)
+        theirs.observe(seconds)
+    risen = {name: value - before[name] for name, value in of_decisions().items()}
+    shown = {
+        (sample.name.removeprefix("theirs"), sample.labels.get("le")): sample.value
+        for sample in next(iter(theirs.collect())).samples
+    }
+    assert risen == pytest.approx(shown)
+
+
+def of_decisions() -> dict[tuple[str, str | None], float]:
+    """Return what is shown of the time of decisions."""
+    text = metrics.exposition().decode()
+    return {
+        (sample.name.removeprefix(GUARD_SECONDS), sample.labels.get("le")): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name.startswith(GUARD_SECONDS)
+    }
 
 
 def test_parts_and_ages_are_shown() -> None:
