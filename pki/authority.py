@@ -68,8 +68,9 @@ def issue(
     """
     layout.check_complete()
     with exclusive(layout.lock), open_ledger(layout.ledger) as ledger:
-        desk = open_desk(layout, ledger, now(), run_id)
-        decided = desk.decide_all(requests)
+        with ledger.connection.snapshot():  # one lock for all that is looked up
+            desk = open_desk(layout, ledger, now(), run_id)
+            decided = desk.decide_all(requests)
         orders = [item for item in decided if isinstance(item, Order)]
         fresh = iter(sign(layout, desk, orders, keyring) if orders else [])
     answers = tuple(

@@ -152,11 +152,12 @@ class Desk:
         verified = verify_request(  # 2
             request.csr, names=entitlement.names, authority_keys=self.authority_keys
         )
-        holder = self.ledger.holder_of(verified.spki_sha256) or holders.setdefault(
-            verified.spki_sha256, request.identity
-        )
+        before = self.ledger.holder_of(verified.spki_sha256)
+        holder = before or holders.setdefault(verified.spki_sha256, request.identity)
         if holder != request.identity:  # 3
             raise ForeignKeyError(f"the key was certified for {holder} before")
+        if before is None:  # nothing else is known of a key that nobody held
+            return self._order(request.identity, verified, entitlement)  # 5
         if self.ledger.is_revoked_key(verified.spki_sha256):
             raise RevokedKeyError("a certificate for the key was revoked: make another")
         earlier = self._reusable(request.identity, verified, entitlement)  # 4

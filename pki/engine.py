@@ -8,7 +8,7 @@ SQL that is portable: `ON CONFLICT`, no `INSERT OR REPLACE`, no booleans (0 and 
 compared byte for byte.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
@@ -51,6 +51,14 @@ class Connection(Protocol):
 
         Raises:
             RuleError: a rule of the tables refuses what is to be written.
+        """
+
+    def execute_many(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
+        """Run one statement that finds nothing, once for the values of each row.
+
+        Raises:
+            RuleError: a rule of the tables refuses one of the rows. What was written
+                before it is for the transaction around to take back.
         """
 
     def transaction(self) -> AbstractContextManager[None]:

@@ -25,7 +25,9 @@ _EXTENSIONS = 0xA3  # [3] EXPLICIT
 _DNS_NAME, _URI = 0x82, 0x86  # [2] and [6] IMPLICIT IA5String of a GeneralName
 _POINT = 65  # octets of a point on P-256 as it stands in a key, uncompressed
 # id-ce is 2.5.29 (RFC 5280, section 4.2.1), id-pe 1.3.6.1.5.5.7.1 (section 4.2.2).
-_SUBJECT_KEY_IDENTIFIER = bytes.fromhex("0603551d0e")
+_SUBJECT_KEY_IDENTIFIER = bytes.fromhex(
+    "301d0603551d0e04160414"
+)  # its 20 octets follow
 _KEY_USAGE = bytes.fromhex("0603551d0f")
 _ALTERNATIVE_NAME = bytes.fromhex("0603551d11")
 _BASIC_CONSTRAINTS = bytes.fromhex("0603551d13")
@@ -57,10 +59,9 @@ def write(  # noqa: PLR0913 - each is told apart by its name
     """Return the certificate of a service with a key on P-256."""
     spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     name, authority = _of(issuer)
-    identifier = der.octet_string(_identifier(spki))
     extensions = (
         _BEFORE_KEYS,
-        der.extension(_SUBJECT_KEY_IDENTIFIER, identifier, critical=False),
+        _SUBJECT_KEY_IDENTIFIER + _identifier(spki),
         authority,
         _AFTER_KEYS,
         _told(pointers) if pointers else b"",

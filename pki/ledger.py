@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime
+from operator import attrgetter
 from pathlib import Path
 
 from pki import clock, database
@@ -51,10 +52,12 @@ class VerifiedLedger:
 
 
 _STATED = tuple(field.name for field in fields(Entry))
+_stated_of = attrgetter(*_STATED)
 # Columns that old entries were hashed without.
 _LATER = {"reason", "authority", "detail"}
 _COLUMNS = ("sequence", *_STATED, "previous", "hash")
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM entry"  # noqa: S608 - our own names
+_SELECT_STATED = f"SELECT {', '.join(_STATED)} FROM entry"  # noqa: S608 - our own names
 _INSERT = (
     f"INSERT INTO entry ({', '.join(_COLUMNS)}) "  # noqa: S608 - our own names
     f"VALUES ({', '.join('?' * len(_COLUMNS))})"
@@ -72,22 +75,27 @@ class Ledger:
         """Make all entries appended inside durable together, or none."""
         return self.connection.transaction()
 
-    def append(self, entry: Entry) -> None:
-        """Add `entry` to the chain.
+    def append(self, *entries: Entry) -> None:
+        """Add entries to the chain: all of them inside of one transaction.
 
         Raises:
-            SerialTakenError: the issuer has this event for this serial already.
+            SerialTakenError: an issuer has this event for this serial already.
         """
         sequence, previous = self.newest()
-        columns = {"sequence": sequence + 1, "previous": previous}
-        columns |= {name: getattr(entry, name) for name in _STATED}
-        columns["hash"] = _hash(columns)
+        rows = []
+        for number, entry in enumerate(entries, sequence + 1):
+            stated = _stated_of(entry)
+            columns = dict(zip(_STATED, stated, strict=True))
+            columns |= {"sequence": number, "previous": previous}
+            following = _hash(columns)
+            rows.append((number, *stated, previous, following))
+            previous = following
         try:
-            self.connection.execute(_INSERT, [columns[name] for name in _COLUMNS])
+            self.connection.execute_many(_INSERT, rows)
         except RuleError as error:
-            raise SerialTakenError(
-                f"{entry.issuer} has {entry.event} serial {entry.serial} before"
-            ) from error
+            told = ", ".join(f"{one.event} serial {one.serial}" for one in entries)
+            said = told if len(entries) == 1 else f"one of {told}"
+            raise SerialTakenError(f"{entries[0].issuer} has {said} before") from error
 
     def newest_moment(self) -> datetime | None:
         """Return when the last entry was recorded, None if there is none."""
@@ -126,6 +134,14 @@ class Ledger:
         return self._first(
             "issuer = ? AND serial = ? AND event = ?", [issuer, serial, event]
         )
+
+    def is_over(self, entry: Entry) -> bool:
+        """Return whether the certificate of an entry was superseded or revoked."""
+        row = self.connection.execute(
+            "SELECT 1 FROM entry WHERE issuer = ? AND serial = ? AND event IN (?, ?)",
+            [entry.issuer, entry.serial, Event.SUPERSEDED, Event.REVOKED],
+        ).fetchone()
+        return row is not None
 
     def is_revoked_key(self, spki_sha256: str) -> bool:
         """Return whether a certificate for this key was ever revoked."""
@@ -251,12 +267,11 @@ class Ledger:
         return next(self._entries(f"WHERE {clause} LIMIT 1", values), None)
 
     def _entries(self, clause: str, values: list[str]) -> Iterator[Entry]:
-        for row in self.connection.execute(f"{_SELECT} {clause}", values):
-            columns = dict(zip(_COLUMNS, row, strict=True))
-            stated = {name: columns[name] for name in _STATED}
-            stated["event"] = Event(columns["event"])
-            reason = columns["reason"]
-            stated["reason"] = None if reason is None else Reason(reason)
+        for row in self.connection.execute(f"{_SELECT_STATED} {clause}", values):
+            stated = dict(zip(_STATED, row, strict=True))
+            stated["event"] = Event(stated["event"])
+            if stated["reason"] is not None:
+                stated["reason"] = Reason(stated["reason"])
             yield Entry(**stated)
 
 

@@ -8,7 +8,7 @@ they refuse there. `database` comes here with what `place` says.
 A connection that breaks off leaves a batch as a crash does: planned, or issued whole.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -52,11 +52,18 @@ class PostgresConnection:
         self, statement: str, values: Sequence[object] = ()
     ) -> psycopg.Cursor[Any]:
         """Run one statement."""
-        taken = [int(value) if isinstance(value, bool) else value for value in values]
         if values:
-            statement = statement.replace("%", "%%").replace("?", "%s")
+            statement = _with_places(statement)
         try:
-            return self.raw.execute(statement, taken or None)
+            return self.raw.execute(statement, _taken(values) or None)
+        except psycopg.IntegrityError as error:
+            raise RuleError(_first_line(error)) from error
+
+    def execute_many(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
+        """Run one statement for each row, in few turns to the server and back."""
+        try:
+            with self.raw.cursor() as cursor:
+                cursor.executemany(_with_places(statement), map(_taken, rows))
         except psycopg.IntegrityError as error:
             raise RuleError(_first_line(error)) from error
 
@@ -150,6 +157,14 @@ def _opened(place: Place) -> Iterator[PostgresConnection]:
         raise LedgerError(
             f"{place.url} cannot be used as a ledger: {_first_line(error)}"
         ) from error
+
+
+def _with_places(statement: str) -> str:
+    return statement.replace("%", "%%").replace("?", "%s")
+
+
+def _taken(values: Sequence[object]) -> list[object]:
+    return [int(value) if isinstance(value, bool) else value for value in values]
 
 
 def _lock(connection: PostgresConnection) -> None:

@@ -7,9 +7,10 @@ killed, every serial that may have been signed stands there as planned.
 """
 
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -73,7 +74,7 @@ def place_order(
         event=Event.PLANNED,
         recorded_at=clock.to_text(now),
         run_id=run_id,
-        issuer=draft.issuer.rfc4514_string(),
+        issuer=_name_of(issuer or draft),
         serial=f"{draft.serial_number:x}",
         identity=holder.identity,
         spiffe_id=holder.spiffe_id,
@@ -83,6 +84,12 @@ def place_order(
         authority=authority_of(issuer or draft),
     )
     return Order(to_sign, planned, holder.kind)
+
+
+@lru_cache(maxsize=16)  # of the few issuers that there are
+def _name_of(issuer: x509.Certificate) -> str:
+    """Return its subject: the lint has seen that what it signs names that."""
+    return issuer.subject.rfc4514_string()
 
 
 def check_clock(ledger: Ledger, now: datetime) -> None:
@@ -121,15 +128,11 @@ def sign_and_record(
     oldest = min(order.planned.recorded_at for order in orders)
     check_clock(ledger, clock.from_text(oldest))
     with ledger.transaction():
-        for order in orders:
-            ledger.append(order.planned)
+        ledger.append(*[order.planned for order in orders])
     digest = hashes.SHA256() if isinstance(key, ec.EllipticCurvePrivateKey) else None
     signed = [order.to_sign.sign(key, digest) for order in orders]  # ML-DSA has none
     with ledger.transaction():
-        for order, certificate in zip(orders, signed, strict=True):
-            if order.kind in _ENTITIES:
-                _supersede(ledger, order)
-            ledger.append(_issued(order.planned, certificate))
+        ledger.append(*_what_follows(ledger, orders, signed))
         also(signed)
     return signed
 
@@ -164,25 +167,39 @@ def sign_head(ledger: Ledger, key: ec.EllipticCurvePrivateKey, now: datetime) ->
     ledger.published.put_head(Head(sequence, digest, time, encoded))
 
 
-def _supersede(ledger: Ledger, order: Order) -> None:
-    """Record that a new certificate takes the place of the one before, if it lasts."""
-    planned = order.planned
-    earlier = ledger.newest_issued(planned.identity)
-    if earlier is None or earlier.not_after <= planned.recorded_at:
-        return
-    if order.kind == "responder" and earlier.authority != planned.authority:
-        return  # each issuing key has its own responder
-    for event in (Event.SUPERSEDED, Event.REVOKED):
-        if ledger.find(event, issuer=earlier.issuer, serial=earlier.serial):
-            return
-    ledger.append(
-        replace(
-            earlier,
-            event=Event.SUPERSEDED,
-            recorded_at=planned.recorded_at,
-            run_id=planned.run_id,
-            certificate=None,
-        )
+def _what_follows(
+    ledger: Ledger, orders: Sequence[Order], signed: Sequence[x509.Certificate]
+) -> Iterator[Entry]:
+    """Yield what is recorded of each certificate, and of that whose place it takes."""
+    newest: dict[str, Entry] = {}  # of this batch, which no ledger knows yet
+    for order, certificate in zip(orders, signed, strict=True):
+        issued = _issued(order.planned, certificate)
+        if order.kind in _ENTITIES:
+            before = newest.get(issued.identity) or ledger.newest_issued(
+                issued.identity
+            )
+            if before and _takes_place_of(ledger, before, order):
+                yield _superseded(before, order.planned)
+            newest[issued.identity] = issued
+        yield issued
+
+
+def _takes_place_of(ledger: Ledger, before: Entry, order: Order) -> bool:
+    """Return whether the one before lasts, and nothing was said of its end yet."""
+    if before.not_after <= order.planned.recorded_at:
+        return False
+    if order.kind == "responder" and before.authority != order.planned.authority:
+        return False  # each issuing key has its own responder
+    return not ledger.is_over(before)
+
+
+def _superseded(before: Entry, planned: Entry) -> Entry:
+    return replace(
+        before,
+        event=Event.SUPERSEDED,
+        recorded_at=planned.recorded_at,
+        run_id=planned.run_id,
+        certificate=None,
     )
 
 

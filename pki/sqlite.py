@@ -5,7 +5,7 @@ A commit that has returned survives a power cut. `database` comes here.
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,6 +25,13 @@ class SqliteConnection:
         """Run one statement."""
         try:
             return self.raw.execute(statement, values)
+        except sqlite3.IntegrityError as error:
+            raise RuleError(str(error)) from error
+
+    def execute_many(self, statement: str, rows: Iterable[Sequence[object]]) -> None:
+        """Run one statement for each row."""
+        try:
+            self.raw.executemany(statement, rows)
         except sqlite3.IntegrityError as error:
             raise RuleError(str(error)) from error
 

@@ -271,6 +271,31 @@ def test_entries_come_oldest_first(path: Path) -> None:
     ]
 
 
+def test_entries_added_together_are_chained_as_one_by_one(
+    path: Path, tmp_path: Path
+) -> None:
+    """How many are added at a time is no part of the history."""
+    alone = Store(tmp_path / "alone.sqlite")
+    alone.fill()
+    added = [replace(PLANNED, serial=serial) for serial in "789"]
+    with open_ledger(path) as ledger, ledger.transaction():
+        ledger.append(*added)
+    with open_ledger(alone.path) as ledger:
+        for entry in added:
+            ledger.append(entry)
+    assert verify(path) == verify(alone.path)
+
+
+def test_one_serial_that_is_taken_keeps_all_out(path: Path) -> None:
+    """What is added together is in the ledger as a whole, or not at all."""
+    added = [replace(PLANNED, serial=serial) for serial in "71"]
+    with open_ledger(path) as ledger:
+        with pytest.raises(SerialTakenError, match="planned serial 1"):  # noqa: SIM117 - what fails is the transaction
+            with ledger.transaction():
+                ledger.append(*added)
+        assert ledger.verify().entries == 6
+
+
 def test_creating_twice_keeps_the_entries(path: Path) -> None:
     """A second founding does not begin a new history."""
     create_ledger(path)

@@ -167,6 +167,21 @@ def test_newer_certificate_supersedes_the_one_before(forge: Forge, path: Path) -
     assert events(path)[position + 1] == ("issued", serials[1])
 
 
+def test_of_two_in_one_batch_the_later_supersedes_the_earlier(
+    forge: Forge, path: Path
+) -> None:
+    """A batch is recorded as its certificates would be, one after the other."""
+    orders = [order(forge), order(forge)]
+    with open_ledger(path) as ledger:
+        signing.sign_and_record(ledger, orders, forge.issuing_key)
+    first, second = (placed.planned.serial for placed in orders)
+    assert events(path)[2:] == [
+        ("issued", first),
+        ("superseded", first),
+        ("issued", second),
+    ]
+
+
 def test_certificate_of_another_identity_supersedes_nothing(
     forge: Forge, path: Path
 ) -> None:
