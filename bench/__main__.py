@@ -14,7 +14,13 @@ import click
 import msgspec
 from rich.console import Console
 
-from bench import rows_certificates, rows_processes, rows_requests
+from bench import (
+    rows_certificates,
+    rows_latency,
+    rows_processes,
+    rows_renewals,
+    rows_requests,
+)
 from bench.contestants import LOAD, SERVER
 from bench.rounds import Result, Row, measure
 from bench.stand import standing
@@ -69,6 +75,10 @@ def main(  # noqa: PLR0913 - each is told apart by its name
 def _rows(seconds: float, certificates: int, tokens: int) -> Iterator[Row]:
     with standing() as stand:
         yield from rows_requests.rows(stand, seconds)
+    with standing() as stand:
+        yield from rows_latency.rows(stand, seconds)
+    with standing() as stand:
+        yield from rows_renewals.rows(stand, seconds)
     with standing() as stand:
         yield from rows_processes.rows(stand, tokens)
     yield from rows_certificates.rows(certificates)

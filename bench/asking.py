@@ -10,20 +10,21 @@ import sys
 from collections.abc import Callable
 
 import msgspec
+from msgspec import Struct
 
 from bench.contestants import LOAD, PROJECT, Contestant
-from bench.load import WARM, Job, Outcome
-from bench.rounds import Sample
+from bench.load import Outcome
+from bench.rounds import AbsentError, Sample
 
 
-class FailedError(Exception):
+class FailedError(AbsentError):
     """More than a few requests were not answered with 200."""
 
 
-def outcome(job: Job) -> Outcome:
+def outcome(job: Struct, driver: str = "bench.load") -> Outcome:
     """Do a job on the load's core."""
     done = subprocess.run(
-        ["taskset", "-c", str(LOAD), sys.executable, "-m", "bench.load"],
+        ["taskset", "-c", str(LOAD), sys.executable, "-m", driver],
         cwd=PROJECT,
         input=msgspec.json.encode(job),
         stdout=subprocess.PIPE,
@@ -32,7 +33,9 @@ def outcome(job: Job) -> Outcome:
     return msgspec.json.decode(done.stdout, type=Outcome)
 
 
-def asking(server: Contestant, job: Job, *behind: Contestant) -> Callable[[], Sample]:
+def asking(
+    server: Contestant, job: Struct, *behind: Contestant, driver: str = "bench.load"
+) -> Callable[[], Sample]:
     """Return what asks `server` for one round, counting those `behind` it as well.
 
     The sample raises FailedError if more than one answer in a hundred is no good one.
@@ -41,13 +44,13 @@ def asking(server: Contestant, job: Job, *behind: Contestant) -> Callable[[], Sa
     def ask() -> Sample:
         servers = (server, *behind)
         before = sum(one.cpu() for one in servers)
-        found = outcome(job)
+        found = outcome(job, driver)
         cpu = sum(one.cpu() for one in servers) - before
         failed = sum(found.others.values())
         if failed * 100 > found.answered:
             raise FailedError(f"{server.name}: {found.answered} good, {found.others}")
         # The load's first moments, which it does not count, cost the server as well.
-        share = found.seconds / (found.seconds + WARM)
+        share = found.seconds / (found.seconds + found.uncounted)
         return Sample(
             figure=found.answered / (cpu * share),
             wall=found.answered / found.seconds,

@@ -16,13 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.rounds import AbsentError
+
 PROJECT = Path(__file__).parent.parent
 SERVER, LOAD = (sorted(os.sched_getaffinity(0)) * 2)[:2]
 _TICKS = os.sysconf("SC_CLK_TCK")
 _READY = 60.0  # seconds
 
 
-class ContestantError(Exception):
+class ContestantError(AbsentError):
     """A server did not come up, or went down."""
 
 

@@ -74,6 +74,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     cpu: float  # seconds of this process, in that time
     median: float  # seconds an answer took
     p99: float
+    uncounted: float = WARM  # seconds before, whose answers are not among them
 
 
 def _encoded(data: bytes) -> str:

@@ -3,14 +3,19 @@
 Each way is done once a round, all of a round within seconds of each other, and the
 ratio is taken within the round: what else the machine does then weighs on both. The
 first round is thrown away. Told are the medians, and the least and the most of the
-ratio.
+ratio. A way that cannot be gone here is left out of its row, with the reason.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from statistics import median
 from typing import Literal
 
 import msgspec
+
+
+class AbsentError(Exception):
+    """What a way needs is not here; the message says what that is."""
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,14 +68,21 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     figures: dict[str, float]  # medians
     samples: dict[str, list[Sample]]
     ratios: list[Ratio]
+    absent: dict[str, str]  # ways that could not be gone, and why
 
 
 def measure(row: Row, *, rounds: int) -> Result:
     """Do all ways of a row in turn, so many times."""
     samples: dict[str, list[Sample]] = {name: [] for name in row.ways}
+    absent: dict[str, str] = {}
     for number in range(rounds + 1):
-        for name, way in row.ways.items():
-            sample = way()
+        for name in [*samples]:
+            try:
+                sample = row.ways[name]()
+            except AbsentError as error:
+                absent[name] = str(error)
+                del samples[name]
+                continue
             if number:
                 samples[name].append(sample)
     ours = next(iter(row.ways))
@@ -84,10 +96,21 @@ def measure(row: Row, *, rounds: int) -> Result:
         samples=samples,
         ratios=[
             _ratio(samples[ours], samples[name], name, goals.get(name))
-            for name in row.ways
-            if name != ours
+            for name in samples
+            if name != ours and ours in samples
         ],
+        absent=absent,
     )
+
+
+def later(make: Callable[[], Callable[[], Sample]]) -> Callable[[], Sample]:
+    """Return a way that is made when it is first gone: its server starts then."""
+    made = cache(make)
+
+    def go() -> Sample:
+        return made()()
+
+    return go
 
 
 def _ratio(

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from bench.authority import BATCH, Authority, csr
 from bench.contestants import Contestant, free_port, running
-from bench.rounds import Goal, Row, Sample
+from bench.rounds import AbsentError, Goal, Row, Sample
 from pki import clock, withdrawal
 from pki.entry import Reason
 from pki.policy import read_policy
@@ -50,16 +50,15 @@ def _issuing(home: Path) -> Iterator[Row]:
         "cryptography alone": bare.round,
         "with OCSP answers": _issued_by(answered),
     }
-    goals = [Goal(against="cryptography alone", ratio=0.75)]
     with _cfssl(home) as cfssl:
-        if cfssl is not None:
-            ways["cfssl, SQLite"] = cfssl
-            goals.append(Goal(against="cfssl, SQLite", ratio=3.0))
         yield Row(
             name=f"certificates issued, batches of {BATCH}",
             unit="certificates per second of CPU",
-            ways=ways,
-            goals=goals,
+            ways={**ways, "cfssl, SQLite": cfssl},
+            goals=[
+                Goal(against="cryptography alone", ratio=0.75),
+                Goal(against="cfssl, SQLite", ratio=3.0),
+            ],
         )
 
 
@@ -192,12 +191,12 @@ class _Bare:
 
 
 @contextmanager
-def _cfssl(home: Path) -> Iterator[Callable[[], Sample] | None]:
-    """Yield what has cfssl sign, None where it is not installed."""
+def _cfssl(home: Path) -> Iterator[Callable[[], Sample]]:
+    """Yield what has cfssl sign."""
     program = debian.program("cfssl", "golang-cfssl", serves=False)
     reader = shutil.which("cfssljson")
     if program is None or reader is None:
-        yield None
+        yield _absent
         return
     directory = home / "cfssl"
     directory.mkdir()
@@ -214,6 +213,10 @@ def _cfssl(home: Path) -> Iterator[Callable[[], Sample] | None]:
         httpx.Client(base_url=f"http://127.0.0.1:{port}") as client,
     ):
         yield _signed_by(server, client)
+
+
+def _absent() -> Sample:
+    raise AbsentError("Debian's golang-cfssl is not installed")
 
 
 def _signed_by(server: Contestant, client: httpx.Client) -> Callable[[], Sample]:

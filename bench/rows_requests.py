@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -9,7 +10,7 @@ from urllib.parse import urlencode
 
 from bench.asking import asking
 from bench.contestants import Contestant, free_port
-from bench.rounds import Goal, Row, Sample
+from bench.rounds import AbsentError, Goal, Row, Sample, later
 from bench.stand import AUDIENCE, FORM, Stand
 from tests import debian
 
@@ -24,7 +25,7 @@ _MODULES = Path("/usr/lib/apache2/modules")
 def rows(stand: Stand, seconds: float) -> Iterator[Row]:
     """Yield the rows, each with its servers running."""
     ours, hello = stand.token_service(), stand.hello()
-    theirs = stand.peer("oidc-provider.mjs", "oidc-provider")
+    theirs = cache(partial(stand.peer, "oidc-provider.mjs", "oidc-provider"))
     yield from _tokens(stand, ours, hello, theirs, seconds)
     yield from _resources(stand, ours, seconds)
     yield from _questions(stand, ours, seconds)
@@ -34,18 +35,21 @@ def _tokens(
     stand: Stand,
     ours: Contestant,
     hello: Contestant,
-    theirs: Contestant,
+    theirs: Callable[[], Contestant],
     seconds: float,
 ) -> Iterator[Row]:
     def ask(server: Contestant, **options: Any) -> Callable[[], Sample]:
         return asking(server, stand.token_job(server, seconds=seconds, **options))
+
+    def ask_them(**options: Any) -> Callable[[], Sample]:
+        return later(lambda: ask(theirs(), **options))
 
     yield Row(
         name="tokens, kept connections",
         unit=UNIT,
         ways={
             "token service": ask(ours),
-            "oidc-provider": ask(theirs),
+            "oidc-provider": ask_them(),
             "hello": ask(hello),
         },
         goals=[
@@ -58,7 +62,7 @@ def _tokens(
         unit=UNIT,
         ways={
             "token service": ask(ours, fresh=True),
-            "oidc-provider": ask(theirs, fresh=True),
+            "oidc-provider": ask_them(fresh=True),
             "hello": ask(hello, fresh=True),
         },
         goals=[
@@ -71,7 +75,7 @@ def _tokens(
         unit=UNIT,
         ways={
             "token service": ask(ours, dpop=True),
-            "oidc-provider": ask(theirs, dpop=True),
+            "oidc-provider": ask_them(dpop=True),
         },
         goals=[Goal(against="oidc-provider", ratio=3.0)],
     )
@@ -82,25 +86,25 @@ def _resources(stand: Stand, ours: Contestant, seconds: float) -> Iterator[Row]:
     issuer = f"https://localhost:{ours.port}"
     guarded = stand.orders(ours, app=_GUARDED, name="guarded")
     bare = stand.orders(ours, app=_UNGUARDED, name="unguarded")
-    jose = stand.peer("jose.mjs", "jose", keys=stand.keys(ours), tokens=issuer)
 
     def ask(server: Contestant, **options: Any) -> Callable[[], Sample]:
         return asking(
             server, stand.resource_job(server, tokens, seconds=seconds, **options)
         )
 
-    ways = {
-        "guarded": ask(guarded),
-        "unguarded": ask(bare),
-        "npm jose": ask(jose),
-    }
-    apache = _apache(stand, ours)
-    if apache:
-        ways["mod_oauth2"] = ask(apache)
+    def ask_jose() -> Callable[[], Sample]:
+        known = {"keys": stand.keys(ours), "tokens": issuer}
+        return ask(stand.peer("jose.mjs", "jose", **known))
+
     yield Row(
         name="guarded requests, kept connections, many tokens in turn",
         unit=UNIT,
-        ways=ways,
+        ways={
+            "guarded": ask(guarded),
+            "unguarded": ask(bare),
+            "npm jose": later(ask_jose),
+            "mod_oauth2": later(lambda: ask(_apache(stand, ours))),
+        },
         goals=[
             Goal(against="unguarded", ratio=0.85),
             Goal(against="npm jose", ratio=2.2),
@@ -121,22 +125,24 @@ def _resources(stand: Stand, ours: Contestant, seconds: float) -> Iterator[Row]:
 
 
 def _questions(stand: Stand, sqlite: Contestant, seconds: float) -> Iterator[Row]:
-    theirs = stand.peer("oidc-provider.mjs", "oidc-provider opaque", format="opaque")
-    asked = _asked(
-        stand, theirs, seconds, client="storefront", path="/token/introspection"
-    )
-    redis = _redis(stand)
-    shared = stand.token_service("token-service-redis", store=redis) if redis else None
-    for name, ours in (("SQLite", sqlite), ("Redis", shared)):
-        if ours is None:
-            continue
+    @cache
+    def asked() -> Callable[[], Sample]:
+        script, name = "oidc-provider.mjs", "oidc-provider opaque"
+        theirs = stand.peer(script, name, format="opaque")
+        return _asked(stand, theirs, seconds, "storefront", "/token/introspection")
+
+    def shared() -> Callable[[], Sample]:
+        ours = stand.token_service("token-service-redis", store=_redis(stand))
+        return _asked(stand, ours, seconds)
+
+    for name, ours in (
+        ("SQLite", lambda: _asked(stand, sqlite, seconds)),
+        ("Redis", shared),
+    ):
         yield Row(
             name=f"introspection of opaque bound tokens, {name}",
             unit=UNIT,
-            ways={
-                "token service": _asked(stand, ours, seconds),
-                "oidc-provider": asked,
-            },
+            ways={"token service": later(ours), "oidc-provider": later(asked)},
             goals=[Goal(against="oidc-provider", ratio=1.5)],
         )
 
@@ -157,11 +163,11 @@ def _asked(
     return asking(server, job)
 
 
-def _redis(stand: Stand) -> str | None:
-    """Return the URL of a Redis on the server's core, None if there is no Redis."""
+def _redis(stand: Stand) -> str:
+    """Return the URL of a Redis on the server's core."""
     program = debian.program("redis-server", serves=True)
     if program is None:
-        return None
+        raise AbsentError("Debian's redis-server is not installed")
     port = free_port()
     options = ["--port", str(port), "--bind", "127.0.0.1", "--save", ""]
     # As a store of ours demands it, and each write to the log of it is flushed once a
@@ -172,12 +178,12 @@ def _redis(stand: Stand) -> str | None:
     return f"redis://127.0.0.1:{port}"
 
 
-def _apache(stand: Stand, tokens: Contestant) -> Contestant | None:
-    """Return Apache with mod_oauth2, None if there is none."""
+def _apache(stand: Stand, tokens: Contestant) -> Contestant:
+    """Return Apache with mod_oauth2."""
     package = "libapache2-mod-oauth2"
     apache = debian.program("apache2", package, path="/usr/sbin:/usr/bin", serves=True)
     if apache is None or not (_MODULES / "mod_oauth2.so").exists():
-        return None
+        raise AbsentError("Debian's libapache2-mod-oauth2 is not installed")
     port = free_port()
     own = stand.mesh.instance("orders").generation
     (key, *_) = stand.keys(tokens)["keys"]

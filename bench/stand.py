@@ -24,6 +24,7 @@ import httpx
 
 from bench.contestants import Contestant, free_port, running
 from bench.load import Job, Proofs, Prover
+from bench.rounds import AbsentError
 from tests.services.documents import (
     client_document,
     service_document,
@@ -128,7 +129,7 @@ class Stand:
             "certificate": own.certificate_path.read_text(),
             "key": own.key_path.read_text(),
         }
-        command = [shutil.which("node") or "node", str(packages() / script)]
+        command = [_node(), str(packages() / script)]
         return self.start(name, command, port, {**known, **given})
 
     def start(
@@ -251,6 +252,14 @@ def standing() -> Iterator[Stand]:
         yield Stand(Path(directory), stack)
 
 
+def _node() -> str:
+    """Return where Node.js is."""
+    found = shutil.which("node")
+    if found is None or shutil.which("npm") is None:
+        raise AbsentError("Node.js and npm are not installed")
+    return found
+
+
 def packages() -> Path:
     """Return the scripts of the peers beside npm's packages, by their hashes."""
     locked = b"".join((_PEERS / name).read_bytes() for name in _LOCKED)
@@ -260,12 +269,11 @@ def packages() -> Path:
         home.mkdir(parents=True, exist_ok=True)
         for name in _LOCKED:
             shutil.copy(_PEERS / name, home)
-        subprocess.run(
-            ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-            cwd=home,
-            check=True,
-            stdout=sys.stderr,
-        )
+        installing = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
+        done = subprocess.run(installing, cwd=home, check=False, stdout=sys.stderr)
+        if done.returncode:
+            shutil.rmtree(home)
+            raise AbsentError("npm cannot install the peers: is its registry there?")
     for script in _PEERS.glob("*.mjs"):
         shutil.copy(script, home)
     return home

@@ -27,6 +27,11 @@ def table(results: Sequence[Result]) -> Table:
                 label, name, _number(figure), *cells, _busy(result.samples[name])
             )
             label = f"  {result.unit}" if label == result.name else ""
+        for name, why in result.absent.items():
+            made.add_row(
+                label, name, "", "", "", "", f"left out: {why.splitlines()[0]}"
+            )
+            label = f"  {result.unit}" if label == result.name else ""
         made.add_row()
     return made
 
