@@ -38,29 +38,21 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from joserfc.jws import JWSRegistry
-
 from services.proof.dpop_errors import (
     ExpiredProofError,
     FutureProofError,
-    MalformedProofError,
     ManyProofsError,
     MissingProofClaimError,
     NonceRequiredError,
-    ProofSignatureError,
     WrongAccessTokenError,
     WrongMethodError,
-    WrongProofTypeError,
     WrongUriError,
 )
-from services.proof.embedded_key import PROOF_ALGORITHMS, embedded_key
-from services.proof.errors import MalformedTokenError, SignatureError, WrongTypeError
-from services.proof.jws import SignedClaims, read, verify
 from services.proof.nonce import NonceVerifier
 from services.proof.numeric_date import moment
+from services.proof.opened_proof import opened
 from services.proof.target_uri import normal_uri
 
-TYPE = "dpop+jwt"  # RFC 9449, section 4.2
 # A proof is made for one request and is not reused: a minute is for slow networks and a
 # clock that is late, and keeps the replay memory small (section 11.1).
 MAX_AGE = timedelta(seconds=60)
@@ -71,23 +63,6 @@ SKEW = timedelta(seconds=10)
 # of random bits makes use, but a log and a database may stumble over them.
 _TOKEN_ID = re.compile(r"[!-~]{1,256}")
 _FIELD = b"dpop"  # field names have no case (RFC 9110, section 5.1)
-
-
-class _ProofRegistry(JWSRegistry):
-    """What a proof's header may hold: whatever it likes, and a whole RSA key.
-
-    Members nobody here knows are ignored, as RFC 7515, section 4, demands: clients are
-    others' software. Among them are `jku` and `x5u`, which are never followed.
-    """
-
-    max_header_length = 2048
-
-
-_REGISTRIES = {
-    name: _ProofRegistry(algorithms=[name], strict_check_header=False)
-    for name in PROOF_ALGORITHMS
-}
-_ANY = _ProofRegistry()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +121,7 @@ def verify_proof(  # noqa: PLR0913 - a proof is checked against all of the reque
     Raises:
         InvalidProofError: the subclass says which step refused.
     """
-    claims, thumbprint = _opened(unverified)  # 2, 4 to 7
+    claims, thumbprint = opened(unverified)  # 2, 4 to 7
     token_id, issued_at = _token_id(claims), _issued_at(claims)  # 3
     if (claimed := _text(claims, "htm")) != method:  # 8
         raise WrongMethodError(f"htm is {claimed[:20]!r}, the method is {method!r}")
@@ -169,23 +144,6 @@ def token_hash(access_token: str) -> str:
     # A token is ASCII; anything else only must not fail here.
     octets = sha256(access_token.encode("utf-8", "surrogatepass")).digest()
     return urlsafe_b64encode(octets).rstrip(b"=").decode()
-
-
-def _opened(unverified: str) -> tuple[SignedClaims, str]:
-    """Return the signed claims, and the thumbprint of the key that signed them."""
-    try:
-        token = read(unverified, registry=_ANY)  # 2
-        algorithm, key = embedded_key(token.unverified_header)  # 5, 7
-        claims = verify(  # 6, 4, 2
-            token, key, types=frozenset({TYPE}), registry=_REGISTRIES[algorithm]
-        )
-    except MalformedTokenError as error:
-        raise MalformedProofError(str(error)) from None
-    except SignatureError as error:
-        raise ProofSignatureError(str(error)) from None
-    except WrongTypeError as error:
-        raise WrongProofTypeError(str(error)) from None
-    return claims, key.thumbprint()
 
 
 def _text(claims: Mapping[str, Any], name: str) -> str:

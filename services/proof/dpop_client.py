@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 from joserfc import jws
 from joserfc.jwk import ECKey
 
-from services.proof.dpop import TYPE, token_hash
+from services.proof.dpop import token_hash
+from services.proof.opened_proof import TYPE
 
 _ALGORITHM = "ES256"  # the one that every server has
 _TOKEN_ID = 16  # octets: RFC 9449, section 4.2, asks for 96 bits; these are 128

@@ -21,6 +21,7 @@ from services.proof.dpop_errors import StaleNonceError
 # honest client, which takes the next nonce from any answer, rarely has to try twice.
 STEP = timedelta(seconds=60)
 _LEAST_SECRET = 32  # octets: the key of HMAC-SHA-256 (RFC 2104, section 3)
+_KEPT = 4  # steps: each request asks for the nonces of the same two
 _LENGTH = 16  # octets: 128 bits cannot be guessed
 
 
@@ -55,6 +56,7 @@ class NonceIssuer:
             secret, b"certbound dpop nonce\0" + purpose.encode(), "sha256"
         )
         self._step = step
+        self._made: dict[int, str] = {}  # by the numbers of their steps
 
     def issue(self, now: datetime) -> str:
         """Return the nonce of this moment: 22 characters, all of them NQCHAR (8.1)."""
@@ -80,5 +82,13 @@ class NonceIssuer:
         return int(now.timestamp() // self._step.total_seconds())
 
     def _nonce(self, number: int) -> str:
+        made = self._made.get(number)
+        if made is None:
+            if len(self._made) >= _KEPT:
+                self._made.clear()
+            made = self._made[number] = self._make(number)
+        return made
+
+    def _make(self, number: int) -> str:
         tag = digest(self._key, number.to_bytes(8, signed=True), "sha256")
         return urlsafe_b64encode(tag[:_LENGTH]).rstrip(b"=").decode()

@@ -17,6 +17,7 @@ RFC 9110, section 4.2.4, advises, and so is all that is no URI: urlsplit would m
 """
 
 import re
+from functools import lru_cache
 from string import ascii_letters, digits
 
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
@@ -35,6 +36,7 @@ _URI = re.compile(
 _ENCODED = re.compile(r"%([0-9A-Fa-f]{2})")
 
 
+@lru_cache(maxsize=256)
 def normal_uri(text: str) -> str:
     """Return the http or https URI `text` in normal form, without query and fragment.
 

@@ -37,6 +37,7 @@ from services.proof.dpop_errors import (
     WrongUriError,
 )
 from services.proof.nonce import NonceIssuer
+from services.proof.opened_proof import MOST, remembered
 from tests.services.proofs import (
     METHOD,
     URI,
@@ -49,9 +50,19 @@ from tests.services.proofs import (
 from tests.services.tokens import ABSENT, NOW, compact, encode
 
 PROVER = Prover()
+PROVERS: list[Proving] = [PROVER, EdProver(), RsaProver()]
 NONCES = NonceIssuer(bytes(range(32)), "token endpoint")
 ISSUED = int(NOW.timestamp())
 TOKEN = "Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU"  # RFC 9449, section 7.1
+
+
+@pytest.fixture(autouse=True, params=["first", "later"])
+def memory(request: pytest.FixtureRequest) -> None:
+    """Let every test see the first proof of its makers, and one of many."""
+    remembered.clear()
+    if request.param == "later":
+        for prover in PROVERS:
+            verified(prover.proof())
 
 
 def verified(text: str, **expected: Any) -> DpopProof:
@@ -60,7 +71,7 @@ def verified(text: str, **expected: Any) -> DpopProof:
     return verify_proof(text, **{"now": NOW, **request, **expected})
 
 
-@pytest.mark.parametrize("prover", [PROVER, EdProver(), RsaProver()], ids=type)
+@pytest.mark.parametrize("prover", PROVERS, ids=type)
 def test_a_good_proof_says_what_was_signed(
     prover: Proving,
 ) -> None:
@@ -304,7 +315,7 @@ def test_a_proof_without_a_key_is_refused() -> None:
 # 6. The signature
 
 
-@pytest.mark.parametrize("prover", [PROVER, EdProver(), RsaProver()], ids=type)
+@pytest.mark.parametrize("prover", PROVERS, ids=type)
 def test_a_signature_of_another_key_is_refused(
     prover: Proving,
 ) -> None:
@@ -323,6 +334,26 @@ def test_a_signature_has_its_form_and_range(signature: bytes) -> None:
     """A signature is two numbers of 32 octets in range (RFC 8725, section 3.4)."""
     with pytest.raises(ProofSignatureError):
         verified(compact(PROVER.header(), proof_claims(), signature))
+
+
+def test_only_who_has_the_key_is_remembered() -> None:
+    """A header costs memory when its key has signed under it, and not before."""
+    remembered.clear()
+    with pytest.raises(ProofSignatureError):
+        verified(Prover().sign(PROVER.header(), proof_claims()))
+    assert not remembered
+    verified(PROVER.proof())
+    assert [head.thumbprint for head in remembered.values()] == [PROVER.thumbprint]
+
+
+def test_only_so_many_headers_are_remembered() -> None:
+    """Nobody fills the memory with ever new keys."""
+    verified(PROVER.proof())
+    (known, *_) = remembered.values()
+    remembered.update({str(number): known for number in range(MOST - 4)})
+    for _ in range(4):
+        verified(Prover().proof())
+    assert len(remembered) < MOST
 
 
 # 8. htm, 9. htu
