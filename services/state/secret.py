@@ -11,6 +11,7 @@ from secrets import token_bytes
 from services.state.store import AlreadyClaimedError, StateUnavailableError, Store
 
 LIFE = timedelta(hours=12)
+_SECONDS = LIFE.total_seconds()
 # Whoever has said so writes it within this, or did not live to: then another may.
 _WRITING = timedelta(seconds=5)
 _LENGTH = 32  # bytes
@@ -24,7 +25,7 @@ class SharedSecret:
         self._store = store
         self._purpose = purpose
         self._pause = pause  # seconds between two looks
-        self._known: tuple[str, bytes] | None = None
+        self._known: tuple[int, bytes] | None = None
 
     async def now(self, now: datetime) -> bytes:
         """Return the secret of this moment.
@@ -32,11 +33,11 @@ class SharedSecret:
         Raises:
             StateUnavailableError: it cannot be learnt now.
         """
-        period = int(now.timestamp() // LIFE.total_seconds())
-        name = f"secret {self._purpose} {period}"
-        if self._known is None or self._known[0] != name:
-            ends = datetime.fromtimestamp((period + 1) * LIFE.total_seconds(), UTC)
-            self._known = name, await self._learn(name, now, ends)
+        period = int(now.timestamp() // _SECONDS)
+        if self._known is None or self._known[0] != period:
+            name = f"secret {self._purpose} {period}"
+            ends = datetime.fromtimestamp((period + 1) * _SECONDS, UTC)
+            self._known = period, await self._learn(name, now, ends)
         return self._known[1]
 
     async def _learn(self, name: str, now: datetime, ends: datetime) -> bytes:

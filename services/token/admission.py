@@ -14,6 +14,7 @@ What the client may then do is for the endpoint.
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import lru_cache
 
 from starlette.types import Receive, Scope
 
@@ -92,7 +93,7 @@ class Admission:
             text = proof_header(scope["headers"])
             if text is None:
                 return None
-            nonces = NonceIssuer(await self._secret.now(now), "token endpoint")
+            nonces = _nonces(await self._secret.now(now))
             seen.next_nonce = nonces.issue(now)
             proof = verify_proof(
                 text,
@@ -116,9 +117,17 @@ class Admission:
 
     def _uri(self, scope: Scope) -> str:
         """Return the endpoint's URI as configured: the Host header may say anything."""
-        issuer = self._config.current().issuer
-        origin = "/".join(issuer.split("/", 3)[:3])
-        return origin + str(scope["path"])
+        return _origin(self._config.current().issuer) + str(scope["path"])
+
+
+@lru_cache(maxsize=2)
+def _nonces(secret: bytes) -> NonceIssuer:
+    return NonceIssuer(secret, "token endpoint")
+
+
+@lru_cache(maxsize=1)
+def _origin(issuer: str) -> str:
+    return "/".join(issuer.split("/", 3)[:3])
 
 
 def _presented(scope: Scope, now: datetime) -> Presented:
