@@ -7,6 +7,7 @@ the signatures: what is measured afterwards is real, and stands behind them.
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from secrets import randbits, token_hex
 
@@ -25,7 +26,7 @@ from tests.pki.builders import Ca, policy_document
 
 BATCH = 100
 _SERIAL = 159  # bits
-_AT_ONCE = 10_000  # entries of the filler in a transaction
+_AT_ONCE = 10_000  # certificates of the filler in a transaction
 
 
 class Authority:
@@ -74,21 +75,18 @@ class Authority:
             not_before=clock.to_text(now),
             not_after=clock.to_text(ends),
         )
-        events = [Event.PLANNED, Event.ISSUED]
+        events = [Event.PLANNED, Event.ISSUED, *([Event.REVOKED] if revoked else [])]
         with open_ledger(self.layout.ledger) as ledger:
             for first in range(0, certificates, _AT_ONCE):
+                numbers = range(first, min(first + _AT_ONCE, certificates))
                 with ledger.transaction():
-                    for number in range(first, min(first + _AT_ONCE, certificates)):
-                        past = replace(
-                            like,
-                            serial=f"{randbits(_SERIAL):x}",
-                            identity=f"past-{number}@localhost",
-                            spki_sha256=token_hex(32),
-                        )
-                        for event in events:
-                            ledger.append(_as(past, event))
-                        if revoked:
-                            ledger.append(_as(past, Event.REVOKED))
+                    ledger.append(
+                        *[
+                            _as(past, event)
+                            for past in map(partial(_past, like), numbers)
+                            for event in events
+                        ]
+                    )
 
     def _issued(self) -> Entry:
         self.issue(self.requests()[:1])
@@ -103,6 +101,16 @@ def csr() -> str:
     unsigned = x509.CertificateSigningRequestBuilder(x509.Name([]))
     signed = unsigned.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
     return signed.public_bytes(Encoding.PEM).decode()
+
+
+def _past(like: Entry, number: int) -> Entry:
+    """Return what is planned of another identity, with another key and serial."""
+    return replace(
+        like,
+        serial=f"{randbits(_SERIAL):x}",
+        identity=f"past-{number}@localhost",
+        spki_sha256=token_hex(32),
+    )
 
 
 def _as(entry: Entry, event: Event) -> Entry:

@@ -58,6 +58,9 @@ _LATER = {"reason", "authority", "detail"}
 _COLUMNS = ("sequence", *_STATED, "previous", "hash")
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM entry"  # noqa: S608 - our own names
 _SELECT_STATED = f"SELECT {', '.join(_STATED)} FROM entry"  # noqa: S608 - our own names
+# The index of keys has these alone: nothing is issued that was not planned.
+_OF_KEY = "spki_sha256 = ? AND event IN ('planned', 'revoked')"
+_PLANNED_FOR_KEY = f"SELECT issuer, serial FROM entry WHERE {_OF_KEY}"  # noqa: S608 - as above
 _INSERT = (
     f"INSERT INTO entry ({', '.join(_COLUMNS)}) "  # noqa: S608 - our own names
     f"VALUES ({', '.join('?' * len(_COLUMNS))})"
@@ -107,8 +110,7 @@ class Ledger:
     def holder_of(self, spki_sha256: str) -> str | None:
         """Return the identity a key was first planned for, None if it is new."""
         row = self.connection.execute(
-            "SELECT identity FROM entry WHERE spki_sha256 = ?"
-            " ORDER BY sequence LIMIT 1",
+            f"SELECT identity FROM entry WHERE {_OF_KEY} ORDER BY sequence LIMIT 1",  # noqa: S608 - our own names
             [spki_sha256],
         ).fetchone()
         return row[0] if row else None
@@ -117,14 +119,11 @@ class Ledger:
         self, identity: str, *, spki_sha256: str | None = None
     ) -> Entry | None:
         """Return the last certificate of `identity`, for the given key if one is."""
-        if spki_sha256 is None:
-            chosen, values = "identity = ?", [identity]
-        else:
+        chosen, values = "identity = ?", [identity]
+        if spki_sha256 is not None:
             # An expression has no index: a key has few entries, an identity many.
-            chosen, values = (
-                "spki_sha256 = ? AND identity || '' = ?",
-                [spki_sha256, identity],
-            )
+            chosen = f"identity || '' = ? AND (issuer, serial) IN ({_PLANNED_FOR_KEY})"
+            values.append(spki_sha256)
         return self._first(
             f"{chosen} AND event = ? ORDER BY sequence DESC", [*values, Event.ISSUED]
         )
@@ -145,7 +144,7 @@ class Ledger:
 
     def is_revoked_key(self, spki_sha256: str) -> bool:
         """Return whether a certificate for this key was ever revoked."""
-        chosen = "spki_sha256 = ? AND event || '' = ?"  # as above
+        chosen = f"{_OF_KEY} AND event || '' = ?"  # as above
         return self._first(chosen, [spki_sha256, Event.REVOKED]) is not None
 
     def issued(self, *, after: datetime, identity: str | None = None) -> list[Entry]:

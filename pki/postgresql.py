@@ -17,7 +17,7 @@ from psycopg.pq import TransactionStatus
 
 from pki.engine import LedgerError, RuleError
 from pki.place import Place
-from pki.tables import STEPS, VERSION, Effect, Rule
+from pki.tables import STEPS, VERSION, Effect, Loosened, Part, Rule
 
 _LOCK = 0x43455254424F554E  # whoever holds it writes; any number that stays the same
 _PATIENCE = 30  # seconds, while another process writes
@@ -194,13 +194,13 @@ def _bring_up(connection: PostgresConnection) -> None:
             )
 
 
-def _make(connection: PostgresConnection, parts: Sequence[str | Rule | Effect]) -> None:
+def _make(connection: PostgresConnection, parts: Sequence[Part]) -> None:
     for part in parts:
         for statement in _statements(part):
             connection.execute(statement)
 
 
-def _statements(part: str | Rule | Effect) -> Iterator[str]:
+def _statements(part: Part) -> Iterator[str]:
     if isinstance(part, Rule):
         refuse = (
             f"RAISE EXCEPTION '{part.message}'"
@@ -218,6 +218,9 @@ def _statements(part: str | Rule | Effect) -> Iterator[str]:
         body = f"IF {part.when} THEN {part.statement}; END IF; RETURN NEW;"
         yield _function(part.name, body)
         yield _trigger(part.name, "AFTER INSERT", part.table)
+    elif isinstance(part, Loosened):
+        constraint = f"{part.table}_{part.column}_key"
+        yield f"ALTER TABLE {part.table} DROP CONSTRAINT {constraint}"
     else:
         yield _typed(part)
 

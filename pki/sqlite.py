@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pki.engine import LedgerError, RuleError
-from pki.tables import STEPS, VERSION, Effect, Rule
+from pki.tables import STEPS, VERSION, Effect, Loosened, Rule
 
 _PATIENCE = 30.0  # seconds, while another process writes
 
@@ -127,6 +127,7 @@ def _opened(path: Path, mode: str = "") -> Iterator[sqlite3.Connection]:
         isolation_level=None,
         timeout=_PATIENCE,
         uri=True,
+        check_same_thread=False,  # SQLite itself lets one thread in at a time
     )
     try:
         raw.execute("PRAGMA synchronous = FULL")
@@ -149,9 +150,41 @@ def _bring_up(raw: sqlite3.Connection) -> None:
     raw.execute("BEGIN IMMEDIATE")
     for number in range(_version(raw) + 1, VERSION + 1):
         for part in STEPS[number]:
-            raw.execute(_statement(part))
+            if isinstance(part, Loosened):
+                _loosen(raw, part)
+            else:
+                raw.execute(_statement(part))
         raw.execute(f"PRAGMA user_version = {number}")
     raw.execute("COMMIT")
+
+
+def _loosen(raw: sqlite3.Connection, part: Loosened) -> None:
+    """Copy a table into one without the constraint, which takes no other way.
+
+    Row for row, with all indexes and rules, and with the highest number ever given.
+    """
+    table, new = part.table, f"new_{part.table}"
+    made = dict(
+        raw.execute(
+            "SELECT name, sql FROM sqlite_schema WHERE tbl_name = ? AND sql NOT NULL",
+            [table],
+        )
+    )
+    unique = f"{part.column} TEXT NOT NULL UNIQUE"
+    raw.execute("PRAGMA legacy_alter_table = ON")  # rules elsewhere name the table
+    raw.execute(
+        made.pop(table)
+        .replace(unique, unique.removesuffix(" UNIQUE"))
+        .replace(f"TABLE {table} ", f"TABLE {new} ", 1)
+    )
+    raw.execute(f"INSERT INTO {new} SELECT * FROM {table} ORDER BY sequence")  # noqa: S608 - our own names
+    raw.execute("DELETE FROM sqlite_sequence WHERE name = ?", [new])
+    raw.execute("UPDATE sqlite_sequence SET name = ? WHERE name = ?", [new, table])
+    raw.execute(f"DROP TABLE {table}")
+    raw.execute(f"ALTER TABLE {new} RENAME TO {table}")
+    for statement in made.values():
+        raw.execute(statement)
+    raw.execute("PRAGMA legacy_alter_table = OFF")
 
 
 def _statement(part: str | Rule | Effect) -> str:

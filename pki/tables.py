@@ -32,7 +32,15 @@ class Effect(NamedTuple):
     statement: str
 
 
-Step = tuple[str | Rule | Effect, ...]
+class Loosened(NamedTuple):
+    """A column of `table` that was UNIQUE, and needs not be: its index goes."""
+
+    table: str
+    column: str
+
+
+Part = str | Rule | Effect | Loosened
+Step = tuple[Part, ...]
 
 _FIRST: Step = (
     """
@@ -177,12 +185,26 @@ CREATE TABLE listed (
     Rule("listed_is_never_removed", "DELETE", "listed", "a revocation would be lost"),
 )
 
+# What is indexed by hashes, keys and serials is at random places: each of them is a
+# page more to write. The chain itself keeps hashes apart, and a key is looked for in
+# what was planned and revoked. An identity's newest certificate is found in order.
+_SIXTH: Step = (
+    Loosened("entry", "hash"),
+    "DROP INDEX entry_by_key",
+    """
+CREATE INDEX entry_by_key ON entry (spki_sha256)
+WHERE event IN ('planned', 'revoked')""",
+    "DROP INDEX entry_by_identity",
+    "CREATE INDEX entry_by_identity ON entry (identity, event, sequence)",
+)
+
 STEPS: dict[int, Step] = {
     1: _FIRST,
     2: _SECOND,
     3: _THIRD,
     4: _FOURTH,
     5: _FIFTH,
+    6: _SIXTH,
 }
 VERSION = max(STEPS)
 # In the order that lets a copy be filled: entries first, what leans on them later.

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pki.database import create_ledger, is_missing
-from pki.engine import LedgerError
+from pki.engine import LedgerError, RuleError
 from pki.entry import Event
-from pki.ledger import Ledger, open_ledger, read_ledger
+from pki.ledger import BrokenLedgerError, Ledger, open_ledger, read_ledger
 from pki.listed import Listed
 from pki.sqlite import SqliteConnection
 from pki.tables import VERSION
@@ -97,6 +97,7 @@ def test_questions_asked_for_each_certificate_use_an_index(path: Path) -> None:
         ledger.newest_issued("orders@localhost", spki_sha256="11")
         ledger.is_revoked_key("11")
         ledger.find(Event.ISSUED, issuer=PLANNED.issuer, serial="1")
+        ledger.is_over(PLANNED)
         ledger.revocations("aa", ending=NOW)
         ledger.issued(after=NOW)
         ledger.revocations("aa", ending=NOW, after=7)
@@ -107,12 +108,12 @@ def test_questions_asked_for_each_certificate_use_an_index(path: Path) -> None:
             for statement in asked
         ]
     steps = [[line[-1] for line in plan] for plan in plans]
-    assert len(steps) == 9
-    for lines in steps[:5]:
+    assert len(steps) == 10
+    for lines in steps[:6]:
         assert [line.split(" (")[0] for line in lines] in EACH
-    for lines in steps[5:7]:  # for all that lasts, of which few are old
+    for lines in steps[6:8]:  # for all that lasts, of which few are old
         assert lines[0].startswith("SEARCH entry USING INDEX entry_by_end")
-    newer, shard = steps[7:]  # for what changed, or is in one list
+    newer, shard = steps[8:]  # for what changed, or is in one list
     assert newer == [
         "SEARCH entry USING INDEX entry_revoked (authority=? AND sequence>?)"
     ]
@@ -121,10 +122,14 @@ def test_questions_asked_for_each_certificate_use_an_index(path: Path) -> None:
     assert shard[1] == "SEARCH entry USING INTEGER PRIMARY KEY (rowid=?)"
 
 
+BY_KEY = "SEARCH entry USING INDEX entry_by_key"
+BY_SERIAL = "SEARCH entry USING INDEX sqlite_autoindex_entry_1"
 EACH = [
-    ["SEARCH entry USING INDEX entry_by_key"],
+    [BY_KEY],
     ["SEARCH entry USING INDEX entry_by_identity"],
-    ["SEARCH entry USING INDEX sqlite_autoindex_entry_2"],
+    [BY_SERIAL, "LIST SUBQUERY 1", BY_KEY, "USE TEMP B-TREE FOR ORDER BY"],
+    [BY_SERIAL],
+    [BY_SERIAL.replace("INDEX", "COVERING INDEX")],
 ]
 
 
@@ -155,6 +160,32 @@ def test_upgraded_and_new_ledger_have_the_same_tables(tmp_path: Path) -> None:
                 [(kind, made, (sql or "").split()) for kind, made, sql in rows]
             )
     assert schemas[0] == schemas[1]
+
+
+def test_upgraded_ledger_remembers_what_it_lacks(tmp_path: Path) -> None:
+    """Whoever cut its end off before does not get rid of that by the upgrade."""
+    path = tmp_path / "ledger"
+    by_the_first_release(path)
+    connection = sqlite3.connect(path)
+    connection.execute("DROP TRIGGER entry_is_never_removed")
+    connection.execute("DELETE FROM entry WHERE sequence = 2")
+    connection.commit()
+    connection.close()
+    with open_ledger(path) as ledger:
+        assert ledger.connection.highest() == 2
+        with pytest.raises(BrokenLedgerError, match="after 1 are missing"):
+            ledger.verify()
+
+
+def test_upgraded_ledger_is_append_only(tmp_path: Path) -> None:
+    """The rules move with the table."""
+    path = tmp_path / "ledger"
+    by_the_first_release(path)
+    with open_ledger(path) as ledger:
+        for statement in ("DELETE FROM entry", "UPDATE entry SET serial = '7'"):
+            with pytest.raises(RuleError, match="append-only"):
+                ledger.connection.execute(statement)
+        assert ledger.verify().entries == 2
 
 
 def test_reader_upgrades_nothing(tmp_path: Path) -> None:
