@@ -267,11 +267,15 @@ class Running:
 
 
 def until(condition: Callable[[], object], seconds: float = 10) -> None:
-    """Return as soon as `condition` holds; fail if it takes longer than `seconds`."""
-    deadline = time.monotonic() + seconds
+    """Return soon after `condition` holds; fail if it takes longer than `seconds`.
+
+    The longer it takes, the less often it is asked about.
+    """
+    began = time.monotonic()
     while not condition():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.002)
+        waited = time.monotonic() - began
+        assert waited < seconds, "it did not come to that"
+        time.sleep(min(max(waited / 20, 0.002), 0.25))
 
 
 class Serve(Protocol):
