@@ -13,6 +13,7 @@ Nothing here uses a CA's key.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import NamedTuple
 
 from cryptography import x509
@@ -76,7 +77,12 @@ class OcspService:
     layout: Layout
 
     def answer(self, request: bytes, *, now: datetime) -> Answered:
-        """Return the answer to a request in DER.
+        """Return the answer to a request in DER, read in a ledger opened for it."""
+        with read_ledger(self.layout.ledger) as ledger:
+            return self.answer_from(ledger, request, now=now)
+
+    def answer_from(self, ledger: Ledger, request: bytes, *, now: datetime) -> Answered:
+        """Return the answer to a request in DER, as an open ledger has it.
 
         1. It is a request for one certificate, whose serial is not negative, else
            malformedRequest.
@@ -103,16 +109,15 @@ class OcspService:
             parsed.issuer_key_hash,
             serial,
         )
-        with read_ledger(self.layout.ledger) as ledger:
-            issuing = _issuer(ledger, asked, now)  # 3
-            if issuing is None:
-                return _refusal(_Status.UNAUTHORIZED)
-            standing = standing_of(ledger, issuing, asked.serial)
-            if nonce is None or len(nonce) < _SHORTEST_NONCE:  # 4
-                nonce = None
-                stored = _stored(ledger, issuing, asked, standing, now)
-                if stored:
-                    return stored
+        issuing = _issuer(ledger, asked, now)  # 3
+        if issuing is None:
+            return _refusal(_Status.UNAUTHORIZED)
+        standing = standing_of(ledger, issuing, asked.serial)
+        if nonce is None or len(nonce) < _SHORTEST_NONCE:  # 4
+            nonce = None
+            stored = _stored(ledger, issuing, asked, standing, now)
+            if stored:
+                return stored
         return self._sign(asked, issuing, standing, nonce, now)  # 5
 
     def _sign(
@@ -187,6 +192,7 @@ def _issuer(ledger: Ledger, asked: _Asked, now: datetime) -> x509.Certificate | 
     return None
 
 
+@lru_cache(maxsize=16)  # of the few issuers that there are
 def _hashes_of(issuing: x509.Certificate, digest: str) -> tuple[bytes, bytes]:
     """Return the hashes of name and key bits that name an issuer (section 4.1.1)."""
     key = issuing.public_key()

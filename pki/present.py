@@ -8,11 +8,12 @@ decided by them. Who issues, revokes, publishes or answers for the CA asks here.
 from base64 import b64decode
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
-from pki.entry import Event
+from pki.entry import Entry, Event
 from pki.layout import NoAuthorityError
 from pki.ledger import Ledger
 from pki.pointers import authority_of, signer_of
@@ -147,8 +148,15 @@ def is_revoked(ledger: Ledger, authority: x509.Certificate) -> bool:
     return ledger.find(Event.REVOKED, issuer=issuer, serial=serial) is not None
 
 
+def certificate_of(entry: Entry) -> x509.Certificate:
+    """Return the certificate that an entry of `issued` holds."""
+    return _read(entry.certificate or "")
+
+
+@lru_cache(maxsize=64)  # of the few that a CA has itself
+def _read(encoded: str) -> x509.Certificate:
+    return x509.load_der_x509_certificate(b64decode(encoded))
+
+
 def _issued(ledger: Ledger, identity: str) -> list[x509.Certificate]:
-    return [
-        x509.load_der_x509_certificate(b64decode(entry.certificate or ""))
-        for entry in ledger.entries_of(identity, Event.ISSUED)
-    ]
+    return [*map(certificate_of, ledger.entries_of(identity, Event.ISSUED))]

@@ -113,8 +113,15 @@ class Published:
         rows = self._connection.execute(
             f"SELECT {_IMPRINT} FROM crl ORDER BY authority, scope"  # noqa: S608 - our own names
         )
-        names = _IMPRINT.split(", ")
-        return [Imprint(**dict(zip(names, row, strict=True))) for row in rows]
+        return [*map(_imprint, rows)]
+
+    def imprint(self, authority: str, scope: str) -> Imprint | None:
+        """Return what is known of a scope's newest list, if there ever was one."""
+        row = self._connection.execute(
+            f"SELECT {_IMPRINT} FROM crl WHERE authority = ? AND scope = ?",  # noqa: S608 - our own names
+            [authority, scope],
+        ).fetchone()
+        return _imprint(row) if row else None
 
     def size(self, authority: str, scope: str) -> int:
         """Return the length of a scope's newest list in bytes, 0 if there is none."""
@@ -235,3 +242,7 @@ def read_published(path: Path) -> Iterator[Published]:
 
 def _crl(row: tuple[object, ...]) -> Crl:
     return Crl(**dict(zip(_CRL.split(", "), row, strict=True)))  # type: ignore[arg-type]  # the columns have these types
+
+
+def _imprint(row: tuple[object, ...]) -> Imprint:
+    return Imprint(**dict(zip(_IMPRINT.split(", "), row, strict=True)))  # type: ignore[arg-type]  # as above

@@ -115,6 +115,7 @@ LENT_TO = {
     "services.enrolment": {
         "pki.authority",
         "pki.bundle_series",
+        "pki.database",
         "pki.decision",
         "pki.keyring",
         "pki.layout",
@@ -124,6 +125,7 @@ LENT_TO = {
         "pki.pointers",
         "pki.present",
         "pki.publication",
+        "pki.published",
         "pki.request",
         "pki.signing",
         "pki.storage",

@@ -6,7 +6,9 @@
 
 `publishing` serves it to everybody, over plain HTTP: all of it is signed, and says
 nothing that must be kept to oneself. It reads the ledger's file and cannot write there;
-the one key it uses is the OCSP responder's, inside `pki.ocsp`.
+the one key it uses is the OCSP responder's, inside `pki.ocsp`. Each answer is what the
+ledger says at that moment; only the bytes of a list that it still names are not read
+again.
 
 A cache may keep an answer for `FRESH`, and asks again then: that is how long a
 revocation may stay unseen behind it. If-Modified-Since is not honoured, since two lists
@@ -15,7 +17,8 @@ answer until nextUpdate.
 """
 
 from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import format_datetime
@@ -37,10 +40,11 @@ from starlette.routing import Route
 from pki.clock import from_text, utc_now
 from pki.errors import PkiError
 from pki.layout import Layout
-from pki.ledger import Ledger, read_ledger
+from pki.ledger import Ledger
 from pki.ocsp import OcspService
 from pki.pointers import authority_of
-from pki.present import present, telling
+from pki.present import certificate_of, present, telling
+from pki.published import Imprint
 from services import log, metrics
 from services.enrolment.answers import NO_STORE, answered, failed, lost
 from services.enrolment.body import read_body
@@ -50,6 +54,7 @@ from services.enrolment.errors import (
     OutdatedError,
     UnavailableError,
 )
+from services.enrolment.kept import KeptLedgers
 from services.revocation_config import CACHED
 
 T = TypeVar("T")
@@ -63,6 +68,7 @@ FRESH = timedelta(seconds=CACHED)
 _CA_FRESH = timedelta(hours=1)  # the name of a place that holds one key's certificate
 _LONGEST = 16 * 1024  # bytes; an OCSP request has some hundred, a signed one a chain
 _LONGEST_ENCODED = _LONGEST * 4 // 3 + 4
+_LISTS = 1024  # whose bytes are held; a CA has as many as shards, and two
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +79,23 @@ class Found:
     kind: str
     since: datetime
     keep: timedelta
+    tag: str = ""
 
 
 class Publication:
     """What the paths lead to."""
 
     def __init__(self, layout: Layout, clock: Callable[[], datetime]) -> None:
-        self._layout = layout
+        self._ledgers = KeptLedgers(layout.ledger, clock)
         self._clock = clock
         self._ocsp = OcspService(layout)
+        self._lists: dict[tuple[str, str], tuple[Imprint, bytes, str]] = {}
+
+    @asynccontextmanager
+    async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        """Close in the end what is open of the ledger."""
+        yield
+        self._ledgers.close()
 
     async def crl(self, request: Request) -> Response:
         """Answer with the newest list of a scope."""
@@ -110,7 +124,9 @@ class Publication:
 
     async def _answer(self, request: Request, question: bytes) -> Response:
         now = self._clock()
-        given = await self._do(partial(self._ocsp.answer, question, now=now))
+        given = await self._do(
+            partial(self._ocsp.answer_from, request=question, now=now)
+        )
         response = ocsp.load_der_ocsp_response(given.der)
         status = response.response_status
         if status != ocsp.OCSPResponseStatus.SUCCESSFUL:
@@ -122,33 +138,40 @@ class Publication:
         found = Found(given.der, ANSWER, response.this_update_utc, keep)
         return _told(request, found)
 
-    def _crl(self, authority: str, scope: str) -> Found:
+    def _crl(self, ledger: Ledger, authority: str, scope: str) -> Found:
         now = self._clock()
-        with read_ledger(self._layout.ledger) as ledger:
-            crl = ledger.published.crl(authority, scope)
-            lasts = crl and _certificate(ledger, authority, now)
-            tells = authority in telling(ledger, present(ledger), now)
-        if crl is None or not lasts:  # nothing verifies under a CA that has ended
+        imprint = ledger.published.imprint(authority, scope)
+        # Nothing verifies under a CA that has ended.
+        if imprint is None or not _certificate(ledger, authority, now):
             raise NotPublishedError(f"list {scope!r} of {authority!r}")
-        left = from_text(crl.next_update) - now
-        if left <= timedelta(0) and not tells:
-            raise NotPublishedError(f"list {scope!r} of {authority!r}, followed by now")
+        left = from_text(imprint.next_update) - now
         if left <= timedelta(0):
-            metrics.outdated("crl")
-            log.event(
-                "publication.outdated",
-                level=ERROR,
-                authority=authority,
-                scope=scope,
-                next_update=crl.next_update,
-            )
-            raise OutdatedError(f"list {scope} of {authority}: {crl.next_update}")
-        return Found(crl.der, CRL, from_text(crl.this_update), min(FRESH, left))
+            if authority not in telling(ledger, present(ledger), now):
+                raise NotPublishedError(
+                    f"list {scope!r} of {authority!r}, followed by now"
+                )
+            raise _outdated(imprint)
+        der, tag = self._bytes_of(ledger, imprint)
+        since = from_text(imprint.this_update)
+        return Found(der, CRL, since, min(FRESH, left), tag)
 
-    def _authority(self, authority: str) -> Found:
+    def _bytes_of(self, ledger: Ledger, imprint: Imprint) -> tuple[bytes, str]:
+        """Return a list and its tag, read only when it is a new one of its scope."""
+        place = imprint.authority, imprint.scope
+        held = self._lists.get(place)
+        if held is not None and held[0] == imprint:
+            return held[1], held[2]
+        crl = ledger.published.crl(*place)
+        der = crl.der if crl else b""  # of the same moment as its imprint
+        if len(self._lists) >= _LISTS:
+            self._lists.clear()
+        tag = _tag(der)
+        self._lists[place] = imprint, der, tag
+        return der, tag
+
+    def _authority(self, ledger: Ledger, authority: str) -> Found:
         now = self._clock()
-        with read_ledger(self._layout.ledger) as ledger:
-            certificate = _certificate(ledger, authority, now)
+        certificate = _certificate(ledger, authority, now)
         if certificate is None:
             raise NotPublishedError(f"certificate of {authority!r}")
         der = certificate.public_bytes(Encoding.DER)
@@ -156,10 +179,10 @@ class Publication:
         since = certificate.not_valid_before_utc
         return Found(der, CERTIFICATE, since, min(_CA_FRESH, left))
 
-    async def _do(self, work: Callable[[], T]) -> T:
+    async def _do(self, work: Callable[[Ledger], T]) -> T:
         """Return what `work` returns in another thread: it waits for the disk."""
         try:
-            return await run_in_threadpool(work)
+            return await run_in_threadpool(self._ledgers.read, work)
         except (PkiError, OSError) as error:
             log.event("publication.failed", level=ERROR, cause=type(error).__name__)
             raise UnavailableError(f"the CA's ledger: {error}") from error
@@ -185,9 +208,25 @@ def create_app(
             HTTPException: partial(lost, event=REFUSED),
             Exception: failed,
         },
+        lifespan=publication.lifespan,
     )
     app.router.redirect_slashes = False  # a redirect would repeat the Host it was sent
     return app
+
+
+def _outdated(imprint: Imprint) -> OutdatedError:
+    """Return the refusal of a list that should have been made anew, and tell of it."""
+    metrics.outdated("crl")
+    log.event(
+        "publication.outdated",
+        level=ERROR,
+        authority=imprint.authority,
+        scope=imprint.scope,
+        next_update=imprint.next_update,
+    )
+    return OutdatedError(
+        f"list {imprint.scope} of {imprint.authority}: {imprint.next_update}"
+    )
 
 
 def _certificate(
@@ -196,8 +235,7 @@ def _certificate(
     """Return the newest certificate of a CA key of ours, if it has not ended."""
     for identity in ("issuing", "root"):
         for entry in reversed(ledger.issued(after=now, identity=identity)):
-            der = b64decode(entry.certificate or "")
-            certificate = x509.load_der_x509_certificate(der)
+            certificate = certificate_of(entry)
             if authority_of(certificate) == authority:
                 return certificate
     return None
@@ -205,7 +243,7 @@ def _certificate(
 
 def _told(request: Request, found: Found) -> Response:
     """Return what was found, or 304 to whoever has it (RFC 9110, section 13.1.2)."""
-    tag = f'"{sha256(found.der).hexdigest()}"'
+    tag = found.tag or _tag(found.der)
     seconds = int(found.keep.total_seconds())
     headers = {
         "ETag": tag,
@@ -215,6 +253,10 @@ def _told(request: Request, found: Found) -> Response:
     if request.method != "POST" and _has(request, tag):
         return Response(status_code=304, headers=headers)
     return Response(found.der, media_type=found.kind, headers=headers)
+
+
+def _tag(der: bytes) -> str:
+    return f'"{sha256(der).hexdigest()}"'
 
 
 def _has(request: Request, tag: str) -> bool:

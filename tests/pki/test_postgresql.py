@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pki import postgresql, tables
+from pki import clock, postgresql, tables
 from pki.database import create_ledger, is_missing
 from pki.engine import LedgerError, RuleError
 from pki.ledger import open_ledger, read_ledger
 from pki.rotation_steps import What
+from services.enrolment.kept import KeptLedgers
 from tests.pki.builders import (
     ADDRESSES,
     ISSUING_PASSPHRASE,
@@ -200,3 +201,18 @@ def test_whole_life_of_a_ca(postgres: PostgresServer, tmp_path: Path) -> None:
         document=policy_document(addresses=ADDRESSES),
     )
     assert not again.answer["changed"]
+
+
+def test_a_kept_connection_that_the_server_ends_is_made_again(own: Store) -> None:
+    """As after a restart of the server: whoever reads then hears nothing of it."""
+    kept = KeptLedgers(own.path, clock.utc_now)
+    before = kept.read(lambda ledger: ledger)
+    with own.opened() as raw:
+        ended = raw.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE pid <> pg_backend_pid() AND application_name = 'certbound'"
+        )
+        assert ended.fetchall()
+    assert kept.read(lambda ledger: ledger.newest()[0])
+    assert kept.read(lambda ledger: ledger) is not before
+    kept.close()
