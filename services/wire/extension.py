@@ -19,7 +19,7 @@ not verify never comes this far, because the handshake requires one.
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import cache
 from typing import Any
 
@@ -72,11 +72,13 @@ def extension(tls: ssl.SSLObject) -> dict[str, object]:
 
 
 def _extended(app: Callable[..., Any], tls: dict[str, object]) -> Callable[..., Any]:
-    async def extended(scope: dict[str, Any], receive: object, send: object) -> None:
+    def extended(
+        scope: dict[str, Any], receive: object, send: object
+    ) -> Awaitable[None]:
         # A copy for each request: what one request's application changes in it must
         # not become another's certificate.
         scope.setdefault("extensions", {})["tls"] = dict(tls)
-        await app(scope, receive, send)
+        return app(scope, receive, send)  # type: ignore[no-any-return]
 
     return extended
 

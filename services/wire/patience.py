@@ -17,9 +17,9 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services import log
+from services.wire.kept import KeptHttpTools
 
 HEAD_SECONDS = 10.0  # from the connection, or from the first byte of a later request
 HEAD_BYTES = 64 * 1024  # what h11 allows; a whole head in one read may be larger
@@ -60,10 +60,11 @@ class _Patience(asyncio.Protocol):
         if self.awaits_body():
             self._body_received += len(data)
             self._expect_body()
-        else:
+        elif self._body_deadline is not None:
             self._rest_body()
         if not self.awaits_head():
-            self._rest()
+            if self._deadline is not None:
+                self._rest()
             return
         self._expect()
         self._received += len(data)
@@ -128,7 +129,7 @@ class PatientH11(_Patience, H11Protocol):
         return self.conn.their_state is h11.SEND_BODY
 
 
-class PatientHttpTools(_Patience, HttpToolsProtocol):
+class PatientHttpTools(_Patience, KeptHttpTools):
     """uvicorn's protocol over httptools, with an end to its patience."""
 
     _in_head = True  # a connection begins with one

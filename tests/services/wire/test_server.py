@@ -13,8 +13,8 @@ from threading import Event
 
 import httpx
 import pytest
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from services.wire.kept import KeptHttpTools
 from services.wire.server import AddressError, Loop, Parser, server
 from services.wire.tls import client_context
 from tests.services.mesh import Instance, Mesh, Running, Serve, until
@@ -121,14 +121,14 @@ def test_a_reset_connection_is_forgotten_at_once(
         connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert connection.recv(65536).startswith(b"HTTP/1.1 200")
         (kept,) = running.server.server_state.connections
-        assert isinstance(kept, HttpToolsProtocol)
-        until(lambda: kept.timeout_keep_alive_task is not None)
+        assert isinstance(kept, KeptHttpTools)
+        until(lambda: kept.idle is not None)
         # To linger for no time is to reset.
         linger = struct.pack("ii", 1, 0)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         connection.close()
         until(lambda: not running.server.server_state.connections)
-        until(lambda: kept.timeout_keep_alive_task is None)
+        until(lambda: kept.idle is None)
 
 
 @LOOPS
