@@ -3,9 +3,13 @@
 A JWT says everything itself (RFC 9068). An opaque token is a reference: 256 random bits
 of which the store keeps the hash, beside what a JWT would have said. Reading one back
 means the same for both: genuine, in time, and not revoked (RFC 7662, section 4).
+
+What is kept under a handle never changes and is deleted only after its end, so that it
+is asked of the store and read once. Time and revocation are looked at each time.
 """
 
 import json
+from collections import OrderedDict
 from datetime import datetime
 from secrets import token_urlsafe
 
@@ -20,11 +24,13 @@ from services.proof.access_token import (
 )
 from services.proof.binding import KEY_THUMBPRINT
 from services.proof.errors import MalformedTokenError, RevokedTokenError
+from services.state.entry import digest
 from services.state.store import Store
 from services.token.key_ring import KeyRing
 
 _PREFIX = "cbo_"  # lets scanners of leaked secrets know one when they see it
 _RANDOM = 32  # bytes
+_REMEMBERED = 1024  # opaque tokens; about 2 kB each
 
 
 class Tokens:
@@ -34,6 +40,7 @@ class Tokens:
         self.issuer = issuer
         self.keys = keys
         self.store = store
+        self._opened: OrderedDict[bytes, AccessToken] = OrderedDict()
 
     async def issue(self, token: AccessToken, *, opaque: bool) -> str:
         """Return the text to hand out for `token`.
@@ -68,10 +75,18 @@ class Tokens:
         return token
 
     async def _opaque(self, text: str, now: datetime) -> AccessToken:
-        record = await self.store.get_token(text)
-        if record is None:
-            raise MalformedTokenError("an opaque token that nobody was given")
-        token = read_claims(json.loads(record))
+        # By its hash, as in the store: nothing keeps what somebody could show.
+        name = digest(text)
+        token = self._opened.get(name)
+        if token is None:
+            record = await self.store.get_token(text)
+            if record is None:
+                raise MalformedTokenError("an opaque token that nobody was given")
+            token = self._opened[name] = read_claims(json.loads(record))
+            if len(self._opened) > _REMEMBERED:
+                self._opened.popitem(last=False)
+        else:
+            self._opened.move_to_end(name)
         check_times(token, now)
         return token
 

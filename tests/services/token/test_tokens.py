@@ -99,6 +99,41 @@ def test_each_kind_can_be_revoked(made: Issuing, *, opaque: bool) -> None:
     made.run(work)
 
 
+@pytest.mark.parametrize("opaque", [False, True], ids=["jwt", "opaque"])
+def test_a_token_that_was_read_is_looked_at_again(
+    made: Issuing, *, opaque: bool
+) -> None:
+    """What was good a moment ago is over in time, and void once it is revoked."""
+
+    async def work() -> None:
+        text = await made.tokens.issue(token(), opaque=opaque)
+        ends = token().expires_at
+        for _ in range(2):
+            assert await made.tokens.read(text, ISSUED) == token()
+        with pytest.raises(InvalidTokenError, match="expired"):
+            await made.tokens.read(text, ends)
+        await made.tokens.store.revoke(token().token_id, ends)
+        with pytest.raises(InvalidTokenError, match="was revoked"):
+            await made.tokens.read(text, ISSUED)
+
+    made.run(work)
+
+
+def test_each_opaque_token_is_its_own(made: Issuing) -> None:
+    """None is taken for another, be it the first or the last of many that were read."""
+
+    async def work() -> None:
+        issued = [token(token_id=f"number {number}") for number in range(1200)]
+        texts = [await made.tokens.issue(one, opaque=True) for one in issued]
+        for _ in range(2):  # the first ones are forgotten before they come again
+            read = [await made.tokens.read(text, ISSUED) for text in texts]
+            assert read == issued
+        with pytest.raises(InvalidTokenError, match="nobody was given"):
+            await made.tokens.read(texts[-1] + "x", ISSUED)
+
+    made.run(work)
+
+
 @pytest.mark.parametrize("text", ["", "cbo_", "cbo_x", "a.b.c", "\ud800", "x" * 9000])
 def test_garbage_is_an_invalid_token(made: Issuing, text: str) -> None:
     """Whatever a form can hold is refused in our words."""
