@@ -11,7 +11,7 @@ one if the issuing CA has got another. What holds the key is this process: nothi
 is written.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -23,7 +23,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pki.authority import look, open_desk, sign
-from pki.decision import Answer, Desk, Request
+from pki.decision import Answer, Request
 from pki.errors import PkiError
 from pki.keyring import Keyring
 from pki.layout import Layout
@@ -39,9 +39,6 @@ from services.enrolment.errors import (
     UnavailableError,
 )
 from services.enrolment.renewal import check_request, holder_of
-
-# What a request can run into; the last three are troubles of the CA's own.
-_REFUSALS = (EnrolmentError, PkiError, OSError, ValueError)
 
 
 class Wish(NamedTuple):
@@ -106,18 +103,19 @@ class Office:
             return self._renew(wishes)
         except Exception as error:  # noqa: BLE001 - it is found out whose it is
             if len(wishes) == 1:
-                return [error]
+                return [_refusal(error)]
         return [outcome for wish in wishes for outcome in self.renew([wish])]
 
     def _renew(self, wishes: Sequence[Wish]) -> list[Renewed | Exception]:
-        outcomes: list[Renewed | Exception | None] = [None] * len(wishes)
+        outcomes: dict[int, Renewed | Exception] = {}
         waiting: dict[int, _Case] = {}
         for number, wish in enumerate(wishes):
             try:
                 check_request(wish.request, wish.present)
+            except EnrolmentError as error:
+                outcomes[number] = error
+            else:
                 waiting[number] = _Case.of(wish)
-            except _REFUSALS as error:
-                outcomes[number] = _refusal(error)
         try:
             self._layout.check_complete()
             with (
@@ -125,16 +123,16 @@ class Office:
                 open_ledger(self._layout.ledger) as ledger,
             ):
                 while waiting:
-                    for number, outcome in self._together(ledger, waiting).items():
-                        outcomes[number] = outcome
+                    done = self._together(ledger, waiting)
+                    outcomes |= done
+                    for number in done:
                         del waiting[number]
-        except _REFUSALS as error:
-            for number in waiting:
-                outcomes[number] = _refusal(error)
-        return [outcome for outcome in outcomes if outcome is not None]
+        except PkiError as error:
+            outcomes |= dict.fromkeys(waiting, _refusal(error))
+        return [outcomes[number] for number in range(len(wishes))]
 
     def _together(
-        self, ledger: Ledger, waiting: dict[int, "_Case"]
+        self, ledger: Ledger, waiting: Mapping[int, "_Case"]
     ) -> dict[int, Renewed | Exception]:
         """Renew the first of each identity and each key.
 
@@ -142,27 +140,32 @@ class Office:
         """
         desk = open_desk(self._layout, ledger, self._clock(), "renewals")
         outcomes: dict[int, Renewed | Exception] = {}
-        orders: dict[int, Order] = {}
+        asked: dict[int, Request] = {}
         seen: set[str] = set()
         for number, case in waiting.items():
-            if case.wanted in seen or case.present in seen:
+            if not seen.isdisjoint(case.keys):
                 continue
-            seen |= {case.wanted, case.present}
+            seen.update(case.keys)
             try:
-                decided = _decide(desk, case)
-            except _REFUSALS as error:
-                outcomes[number] = _refusal(error)
+                request = case.request_by(ledger)
+            except EnrolmentError as error:
+                outcomes[number] = error
                 continue
-            if not isinstance(decided, Order):
-                outcomes[number] = decided
-            elif decided.planned.identity not in seen:
-                seen.add(decided.planned.identity)
-                orders[number] = decided
+            if request.identity not in seen:
+                seen.add(request.identity)
+                asked[number] = request
+        orders: dict[int, Order] = {}
+        for number, decided in zip(
+            asked, desk.decide_all([*asked.values()]), strict=True
+        ):
+            if isinstance(decided, Order):
+                orders[number] = waiting[number].noted_in(decided)
+            else:
+                outcomes[number] = _certified(decided)
         if orders:
             signed = sign(self._layout, desk, [*orders.values()], self._keyring)
             for number, certificate in zip(orders, signed, strict=True):
-                identity = orders[number].planned.identity
-                outcomes[number] = Renewed(identity, certificate)
+                outcomes[number] = Renewed(asked[number].identity, certificate)
         return outcomes
 
 
@@ -176,47 +179,49 @@ class _Case:
     """A wish whose request is signed by its key and for the same names."""
 
     wish: Wish
-    serial: str  # of the present certificate
-    present: str  # SHA-256 of its SPKI, in hex
-    wanted: str  # that of the request
+    keys: tuple[str, str]  # of the certificate and of the request: SHA-256 of the SPKI
+    serial: str  # of the certificate
 
     @classmethod
     def of(cls, wish: Wish) -> "_Case":
         serial = format(wish.present.serial_number, "x")
-        return cls(wish, serial, _spki(wish.present), _spki(wish.request))
+        return cls(wish, (_spki(wish.present), _spki(wish.request)), serial)
+
+    def request_by(self, ledger: Ledger) -> Request:
+        """Return the request of whom the ledger names, if he may renew.
+
+        Raises:
+            EnrolmentError: he may not.
+        """
+        present, wanted = self.keys
+        identity = holder_of(ledger, serial=self.serial, present=present, wanted=wanted)
+        return Request(identity, self.wish.request.public_bytes(Encoding.PEM).decode())
+
+    def noted_in(self, order: Order) -> Order:
+        """Return the order so that the ledger says what it follows."""
+        planned = replace(order.planned, run_id=f"renewal of {self.serial}")
+        return replace(order, planned=planned)
 
 
-def _decide(desk: Desk, case: _Case) -> Order | Renewed:
-    """Return the order for what follows, or what was issued for the same key before."""
-    identity = holder_of(
-        desk.ledger, serial=case.serial, present=case.present, wanted=case.wanted
-    )
-    own = replace(desk, run_id=f"renewal of {case.serial}")
-    text = case.wish.request.public_bytes(Encoding.PEM).decode()
-    (decided,) = own.decide_all([Request(identity, text)])
-    if isinstance(decided, Order):
-        return decided
-    return Renewed(identity, _certified(decided))
-
-
-def _refusal(error: Exception) -> Exception:
-    """Return what the caller is told: of the CA's own troubles, that there are some."""
-    if isinstance(error, EnrolmentError):
-        return error
-    refused = UnavailableError(f"the CA cannot sign: {error}")
-    refused.__cause__ = error
-    return refused
-
-
-def _certified(answer: Answer) -> x509.Certificate:
-    """Return the certificate that was issued before, or raise the refusal."""
+def _certified(answer: Answer) -> Renewed | Exception:
+    """Return the certificate that was issued before, or the refusal."""
     if answer.certificate is not None:
-        return answer.certificate
+        return Renewed(answer.identity, answer.certificate)
     refusal = answer.refusal or PkiError("the CA gave no answer")
     refused = RefusedByPolicyError(str(refusal), refusal.code)
     if isinstance(refusal, RequestError):
         refused.description = "the CA takes no request of this form"
-    raise refused from refusal
+    refused.__cause__ = refusal
+    return refused
+
+
+def _refusal(error: Exception) -> Exception:
+    """Return what the caller is told: of the CA's own troubles, that there are some."""
+    if not isinstance(error, PkiError | OSError | ValueError):
+        return error
+    refused = UnavailableError(f"the CA cannot sign: {error}")
+    refused.__cause__ = error
+    return refused
 
 
 def _spki(holder: x509.Certificate | x509.CertificateSigningRequest) -> str:

@@ -96,7 +96,10 @@ def holder_of(ledger: Ledger, *, serial: str, present: str, wanted: str) -> str:
     if ledger.is_revoked_key(present):
         raise RevokedError(f"serial {serial} of {identity} is revoked")
     if newest.serial == serial:
-        if ledger.newest_issued(identity, spki_sha256=wanted) is not None:
+        if (
+            ledger.holder_of(wanted) is not None
+            and ledger.newest_issued(identity, spki_sha256=wanted) is not None
+        ):
             raise UsedKeyError(f"{identity} asks for a key it has had before")
     elif newest.spki_sha256 != wanted:
         raise SupersededError(
