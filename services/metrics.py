@@ -244,9 +244,8 @@ def guarded(seconds: float) -> None:
     _decisions.time(seconds)
 
 
-def let_in(seconds: float) -> None:
-    """Count a request that a guard has let in, after so many seconds."""
-    _decisions.let_in(seconds)
+# Counts a request that a guard has let in, after so many seconds.
+let_in = _decisions.let_in
 
 
 def accepted() -> None:

@@ -8,6 +8,7 @@ refused, because by then it stands in logs.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from urllib.parse import unquote_to_bytes
 
 from services.guard.errors import (
@@ -25,7 +26,7 @@ DPOP = "DPoP"
 _SCHEMES = {scheme.lower(): scheme for scheme in (BEARER, DPOP)}  # no case (9110, 11.1)
 _TOKEN = re.compile(rb"[A-Za-z0-9._~+/-]+=*")  # b64token (RFC 6750, section 2.1)
 
-_LENGTH, _PROOF_LENGTH = len(b"authorization"), len(b"dpop")
+_NAME = itemgetter(0)
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -91,16 +92,14 @@ def bearer_field(headers: Headers, query: bytes) -> bytes | None:
 
     None for every request that `credentials` might refuse for what stands beside it.
     """
-    found = None
-    for name, value in headers:
-        length = len(name)  # cheaper than a copy of each name
-        if length == _LENGTH and name.lower() == b"authorization":
-            if found is not None:
-                return None
-            found = value
-        elif length == _PROOF_LENGTH and name.lower() == b"dpop":
-            return None
-    return None if _has_token(query) else found
+    names = [*map(_NAME, headers)]
+    if not b"".join(names).islower():  # as every server has them; else look closely
+        names = [name.lower() for name in names]
+    if names.count(b"authorization") != 1 or b"dpop" in names:
+        return None
+    if query and _has_token(query):
+        return None
+    return headers[names.index(b"authorization")][1]
 
 
 def _has_token(query: bytes) -> bool:

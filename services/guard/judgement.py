@@ -13,11 +13,11 @@ What steps 1 to 5 made of the same bytes before, `remembered` knows.
 """
 
 from contextlib import suppress
-from copy import copy
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from msgspec.structs import replace
 from starlette.types import Scope
 
 from services.errors import ServiceError
@@ -35,7 +35,6 @@ from services.guard.errors import (
     UnusableCertificateError,
 )
 from services.guard.grant import Grant
-from services.guard.remembered import LetIn
 from services.guard.replays import Replays
 from services.guard.revocations import RevocationsUnknownError
 from services.guard.workload import Workload
@@ -83,7 +82,10 @@ async def judge(case: Case, workload: Workload) -> Grant:
     config = workload.config
     known = workload.remembered.find(case.scope, config, case.now)
     if known is not None:
-        grant = _noted(case, known, workload)
+        case.scheme, case.unverified_token = BEARER, known.token.text
+        grant = replace(known.grant)  # like that one, and this request's own
+        case.peer = grant.peer
+        workload.certificates.note(grant.peer)
         revocations = workload.revocations
         if revocations is None or not revocations.passes(grant.token_id, case.now):
             await _check_revocation(grant, workload)  # 6
@@ -110,19 +112,9 @@ async def judge(case: Case, workload: Workload) -> Grant:
     await _check_revocation(grant, workload)  # 6
     if proof is None:
         # By the document of the beginning: a newer one may have come meanwhile.
-        let_in = LetIn(grant, token, key, config, case.now)
-        workload.remembered.keep(case.scope, let_in)
+        workload.remembered.keep(case.scope, grant, token, key, config, case.now)
     elif workload.replays is not None:
         await workload.replays.spend(proof)  # 7
-    return grant
-
-
-def _noted(case: Case, known: LetIn, workload: Workload) -> Grant:
-    """Return a grant like the one of an earlier request; it is this request's own."""
-    grant = copy(known.grant)
-    case.scheme, case.unverified_token = BEARER, known.token.text
-    case.peer = grant.peer
-    workload.certificates.note(grant.peer)
     return grant
 
 

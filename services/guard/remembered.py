@@ -7,7 +7,7 @@ both; and it counts only while
 
 - the connection's certificate is not found revoked, or unknown (`wire.checked`);
 - the process has the very configuration by which it was decided;
-- the key that signed the token is published, the same object: a key set that is fetched
+- the key set is fresh, and the same one that had the token's key: one that is fetched
   anew has every token looked at again;
 - it is not earlier than then, and neither token nor certificate has ended.
 
@@ -17,8 +17,9 @@ are judged anew each time. Only who was let in is remembered, at most so many.
 """
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from joserfc.jwk import ECKey
 from starlette.types import Scope
@@ -31,7 +32,7 @@ from services.proof.key_set import RemoteKeySet
 from services.wire.peer import OUTSIDE, STATUS
 
 _REMEMBERED = 2048  # about 3 kB each
-_Key = tuple[bytes, bytes]
+_Key = tuple[bytes, bytes] | tuple[()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +41,10 @@ class LetIn:
 
     grant: Grant
     token: UnverifiedToken
-    key: ECKey
+    keys: Mapping[str, ECKey]  # among them the one that signed the token
     config: ServiceConfig
-    at: datetime
-
-    def holds(self, now: datetime) -> bool:
-        """Return whether time alone has not changed the decision."""
-        grant = self.grant
-        return self.at <= now < grant.expires_at and now <= grant.peer.not_after
+    since: datetime
+    until: datetime  # the last moment at which neither token nor certificate has ended
 
 
 class Remembered:
@@ -61,35 +58,48 @@ class Remembered:
     def find(self, scope: Scope, config: ServiceConfig, now: datetime) -> LetIn | None:
         """Return what was decided of such a request, if it still stands."""
         key = _key(scope)
-        found = self._known.get(key) if key is not None else None
-        if found is None or key is None:
+        found = self._known.get(key)
+        if found is None:
             return None
         if (
-            found.config is config
-            and found.holds(now)
-            and self._keys.holds(found.token.key_id, found.key, now)
+            found.since <= now <= found.until
+            and found.config is config
+            and found.keys is self._keys.fresh(now)
         ):
             self._known.move_to_end(key)
             return found
         del self._known[key]
         return None
 
-    def keep(self, scope: Scope, let_in: LetIn) -> None:
+    def keep(  # noqa: PLR0913, PLR0917 - all that a decision stood on
+        self,
+        scope: Scope,
+        grant: Grant,
+        token: UnverifiedToken,
+        key: ECKey,
+        config: ServiceConfig,
+        now: datetime,
+    ) -> None:
         """Remember a request that was let in, if it may be."""
-        key = _key(scope)
-        own = let_in.config.trust_domain
-        if key is None or let_in.grant.peer.spiffe_id.trust_domain != own:
+        found_by, keys = _key(scope), self._keys.fresh(now)
+        if (
+            not found_by
+            or keys is None
+            or keys.get(token.key_id) is not key
+            or grant.peer.spiffe_id.trust_domain != config.trust_domain
+        ):
             return
-        self._known[key] = let_in
+        until = min(grant.expires_at - timedelta.resolution, grant.peer.not_after)
+        self._known[found_by] = LetIn(grant, token, keys, config, now, until)
         if len(self._known) > self._at_most:
             self._known.popitem(last=False)
 
 
-def _key(scope: Scope) -> _Key | None:
-    """Return what an entry is found by; None for a request that is to be judged."""
+def _key(scope: Scope) -> _Key:
+    """Return what an entry is found by; nothing for a request that is to be judged."""
     tls = (scope.get("extensions") or {}).get("tls") or {}
     certificate = tls.get("client_cert")
-    if not certificate or tls.get(STATUS) is not None or tls.get(OUTSIDE):
-        return None
+    if not certificate or tls.get(STATUS) is not None or OUTSIDE in tls:
+        return ()
     field = bearer_field(scope["headers"], scope["query_string"])
-    return None if field is None else (certificate, field)
+    return () if field is None else (certificate, field)

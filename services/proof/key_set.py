@@ -98,14 +98,12 @@ class RemoteKeySet:
             raise UnknownKeyError(f"key {key_id!r} is not published")
         return self._keys[key_id]
 
-    def holds(self, key_id: str, key: ECKey, now: datetime) -> bool:
-        """Return whether a set that is fresh at `now` has this very key by its id."""
+    def fresh(self, now: datetime) -> Mapping[str, ECKey] | None:
+        """Return the set if it is fresh at `now`; each that is fetched is another."""
         fetched_at = self._fetched_at
-        return (
-            self._keys.get(key_id) is key
-            and fetched_at is not None
-            and fetched_at <= now < fetched_at + MAX_AGE
-        )
+        if fetched_at is None or not fetched_at <= now < fetched_at + MAX_AGE:
+            return None
+        return self._keys
 
     async def keys(self) -> dict[str, ECKey]:
         """Return every key of the set.

@@ -31,6 +31,7 @@ the connection to the proxy. That the caller holds the key, the hop alone has se
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from logging import WARNING
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from cryptography import x509
@@ -68,6 +69,7 @@ _FORMS: Mapping[Form, _Reader] = {
     "xfcc": _Reader(xfcc.FIELDS, xfcc.unverified_chain),
 }
 _FIELDS = client_cert.FIELDS | xfcc.FIELDS | {SECRET_FIELD}
+_NAME = itemgetter(0)
 _LENGTHS = {len(name) for name in _FIELDS}  # folding changes none
 _LONGEST = 16 * 1024  # bytes; a chain of three with ML-DSA-65 in URL encoding
 _FOLDED = bytes(
@@ -114,12 +116,13 @@ class ForwardedCertificate:
         As with most requests to a process without a hop. Where there is no certificate,
         somebody owes a hop's secret.
         """
-        if not _named(scope) or self._hops():
+        tls = (scope.get("extensions") or {}).get("tls")
+        if not tls or not tls.get("client_cert") or self._hops():
             return False
-        for name, _ in scope["headers"]:
-            if len(name) in _LENGTHS and _is_ours(name):
-                return False
-        return True
+        names = map(_NAME, scope["headers"])
+        return _LENGTHS.isdisjoint(map(len, names)) or not any(
+            _is_ours(name) for name, _ in scope["headers"]
+        )
 
     async def _forward(self, scope: Scope, receive: Receive, send: Send) -> None:
         others, ours = _parted(scope["headers"])
@@ -183,12 +186,6 @@ def _parted(headers: Iterable[tuple[bytes, bytes]]) -> tuple[_Fields, _Fields]:
 def _is_ours(name: bytes) -> bool:
     """Return whether a careless reader takes a field for one of ours."""
     return name.translate(_FOLDED) in _FIELDS
-
-
-def _named(scope: Scope) -> bool:
-    """Return whether the connection has shown a certificate."""
-    tls = (scope.get("extensions") or {}).get("tls")
-    return bool(tls and tls.get("client_cert"))
 
 
 def _single(ours: _Fields) -> dict[bytes, bytes]:

@@ -250,8 +250,9 @@ def test_a_caller_of_another_trust_domain_is_judged_each_time(
     grant = msgspec.structs.replace(
         found.grant, peer=replace(found.grant.peer, spiffe_id=name)
     )
+    (key,) = found.keys.values()
     fresh = Remembered(door.workload.keys)
-    fresh.keep(scope, replace(found, grant=grant))
+    fresh.keep(scope, grant, found.token, key, config, door.now)
     assert fresh.find(scope, config, door.now) is None
-    fresh.keep(scope, found)
-    assert fresh.find(scope, config, door.now) is found
+    fresh.keep(scope, found.grant, found.token, key, config, door.now)
+    assert fresh.find(scope, config, door.now) == found
