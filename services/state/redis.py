@@ -1,8 +1,8 @@
 """Shared state in Redis, for replicas on several hosts.
 
 Each operation is one command or one script, so it is atomic, and asked once: a claim
-that was sent twice by a zealous client would refuse itself. After any failure the next
-operation connects anew.
+that was sent twice by a zealous client would refuse itself. All go over one connection
+(`redis_line`); after any failure the next operation connects anew.
 
 A Redis that forgets would let a replay pass, so each new connection asks the server
 whether it keeps what it is given: it must be a primary, write an append-only file
@@ -21,7 +21,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -31,6 +31,7 @@ from redis.exceptions import RedisError
 from pki.clock import utc_now
 from services.state.entry import digest, id_to_bytes, over_after, over_from, second_of
 from services.state.feed import Feed, new_revision
+from services.state.redis_line import Line
 from services.state.store import (
     GRACE,
     PATIENCE,
@@ -45,8 +46,6 @@ _DEMANDS = {
     "aof_enabled": ("1", "set `appendonly yes`"),
     "maxmemory_policy": ("noeviction", "set `maxmemory-policy noeviction`"),
 }
-_CONNECTIONS = 16  # each operation holds one for a fraction of a millisecond
-
 _CLAIM = """
 local over = redis.call('GET', KEYS[1])
 if over and tonumber(over) > tonumber(ARGV[1]) then return 0 end
@@ -93,21 +92,18 @@ class RedisStore:
         self._prefix = f"certbound:{scope}:".encode()
         self._clock = clock
         self._patience = patience.total_seconds()
-        pool = BlockingConnectionPool.from_url(
+        self._pool = ConnectionPool.from_url(
             url,
-            max_connections=_CONNECTIONS,
             password=password,
             # One bound for an operation, in `_ask`, and none for each of its steps.
-            timeout=None,
             socket_timeout=None,
             socket_connect_timeout=None,
             retry=Retry(NoBackoff(), 0),
             redis_connect_func=_connect,
-            # With the third protocol the client may hand out a connection without
-            # looking whether the server has closed it: after a restart, every one.
             protocol=2,
         )
-        self._client = Redis.from_pool(pool)
+        self._line: Line | None = None
+        self._connecting = asyncio.Lock()
         self._feed = Feed()
 
     async def claim(self, purpose: str, key: str, until: datetime) -> None:
@@ -163,8 +159,10 @@ class RedisStore:
         await self._ask("PING")
 
     async def aclose(self) -> None:
-        """Close the connections."""
-        await self._client.aclose()
+        """Close the connection."""
+        line, self._line = self._line, None
+        if line is not None:
+            await line.aclose()
 
     def _name(self, kind: bytes, hashed: bytes) -> bytes:
         return self._prefix + kind + hashed
@@ -180,9 +178,10 @@ class RedisStore:
         """
         try:
             async with asyncio.timeout(self._patience):
-                # Its own types stop before the one method that sends any command.
-                return await self._client.execute_command(*command)  # type: ignore[no-untyped-call]
+                return await (await self._connected()).ask(*command)
         except TimeoutError as error:
+            if self._line is not None:
+                self._line.hang_up()
             raise StateUnavailableError(
                 f"Redis: no answer in {self._patience} s"
             ) from error
@@ -190,6 +189,15 @@ class RedisStore:
             raise StateUnavailableError(
                 f"Redis: {type(error).__name__}: {error}"
             ) from error
+
+    async def _connected(self) -> Line:
+        if self._line is None or not self._line.is_open:
+            async with self._connecting:
+                if self._line is None or not self._line.is_open:
+                    connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+                    await connection.connect()
+                    self._line = Line(connection)
+        return self._line
 
 
 def _lifetime(over: int, now: int) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -138,13 +139,35 @@ async def test_a_claim_is_sent_once(redis: RedisServer) -> None:
         await store.aclose()
 
 
+async def test_an_answer_too_many_is_nobodys(redis: RedisServer) -> None:
+    """Who asks next gets his own answer, or none: never one that was left over."""
+    async with await asyncio.start_server(
+        lambda *client: _pass_on(redis, asyncio.Event(), *client, twice=b"any"),
+        "127.0.0.1",
+        0,
+    ) as proxy:
+        port = proxy.sockets[0].getsockname()[1]
+        store = RedisStore(f"redis://127.0.0.1:{port}", scope=SCOPE, clock=Clock())
+        await store.put_token("mine", b"any", after(60))
+        assert await store.get_token("mine") == b"any"
+        for _ in range(3):
+            with suppress(StateUnavailableError):  # the connection may be gone by now
+                assert await store.get_token("theirs") is None
+        await store.aclose()
+
+
 async def _pass_on(
     redis: RedisServer,
     cut: asyncio.Event,
     asking: asyncio.StreamReader,
     answering: asyncio.StreamWriter,
+    *,
+    twice: bytes | None = None,
 ) -> None:
-    """Stand between a client and Redis; if `cut`, lose one script's answer."""
+    """Stand between a client and Redis; if `cut`, lose one script's answer.
+
+    Answers with `twice` in them are given twice.
+    """
     path = redis.url.removeprefix("unix://")
     answers, questions = await asyncio.open_unix_connection(path)
     while question := await asking.read(65536):
@@ -153,7 +176,7 @@ async def _pass_on(
         if cut.is_set() and b"EVAL" in question:
             cut.clear()
             break
-        answering.write(answer)
+        answering.write(answer * 2 if twice and twice in answer else answer)
     questions.close()
     answering.close()
 
