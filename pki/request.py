@@ -12,6 +12,7 @@ its maker held the key.
 import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import lru_cache
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -118,7 +119,7 @@ def verify_request(
             f"request of {len(pem)} characters, {_LARGEST} are allowed"
         )
     request = _parse(pem)  # 2
-    proved = _proved_key(request)  # 3
+    proved = proved_key(request)  # 3
     key = _p256(proved, request)  # 4
     spki = spki_sha256(key)
     if spki in authority_keys:  # 5
@@ -134,7 +135,7 @@ def verify_request(
     return VerifiedRequest(key, spki)
 
 
-def spki_sha256(key: ec.EllipticCurvePublicKey) -> str:
+def spki_sha256(key: CertificatePublicKeyTypes) -> str:
     """Return the SHA-256 of a key's SubjectPublicKeyInfo in lower-case hex."""
     der = key.public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
@@ -152,9 +153,13 @@ def _parse(pem: str) -> x509.CertificateSigningRequest:
         raise UnreadableRequestError(f"not a PKCS #10 request: {error}") from error
 
 
-def _proved_key(
-    request: x509.CertificateSigningRequest,
-) -> CertificatePublicKeyTypes:
+@lru_cache(maxsize=128)  # who renews is asked by the CA's front first
+def proved_key(request: x509.CertificateSigningRequest) -> CertificatePublicKeyTypes:
+    """Return the key of a request, which has signed it (RFC 2986, section 4.2).
+
+    Raises:
+        NoPossessionError: another one has, or none that can be checked.
+    """
     try:
         key = request.public_key()
         proved = _is_proved(request, key)

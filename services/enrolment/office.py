@@ -15,12 +15,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from pki.authority import look, open_desk, sign
 from pki.decision import Answer, Request
@@ -30,7 +29,7 @@ from pki.layout import Layout
 from pki.ledger import Ledger, open_ledger
 from pki.passphrase import from_file
 from pki.present import present
-from pki.request import RequestError
+from pki.request import RequestError, proved_key, spki_sha256
 from pki.signing import Order, check_clock
 from pki.storage import exclusive
 from services.enrolment.errors import (
@@ -185,7 +184,9 @@ class _Case:
     @classmethod
     def of(cls, wish: Wish) -> "_Case":
         serial = format(wish.present.serial_number, "x")
-        return cls(wish, (_spki(wish.present), _spki(wish.request)), serial)
+        keys = wish.present.public_key(), proved_key(wish.request)
+        present, wanted = map(spki_sha256, keys)
+        return cls(wish, (present, wanted), serial)
 
     def request_by(self, ledger: Ledger) -> Request:
         """Return the request of whom the ledger names, if he may renew.
@@ -222,11 +223,3 @@ def _refusal(error: Exception) -> Exception:
     refused = UnavailableError(f"the CA cannot sign: {error}")
     refused.__cause__ = error
     return refused
-
-
-def _spki(holder: x509.Certificate | x509.CertificateSigningRequest) -> str:
-    """Return what the ledger knows a key by, of whatever kind it is."""
-    der = holder.public_key().public_bytes(
-        Encoding.DER, PublicFormat.SubjectPublicKeyInfo
-    )
-    return sha256(der).hexdigest()

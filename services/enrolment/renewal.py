@@ -5,8 +5,8 @@ request says of itself. Values in, nothing or a refusal out.
 """
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 
+from pki import request as requests
 from pki.ledger import Ledger
 from services.enrolment.errors import (
     NoPossessionError,
@@ -41,11 +41,9 @@ def check_request(
         UnreadableError: its names cannot be read.
     """
     try:
-        proved = request.is_signature_valid  # 1
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise NoPossessionError(f"signature cannot be checked: {error}") from error
-    if not proved:
-        raise NoPossessionError("the request is not signed by the key it holds")
+        requests.proved_key(request)  # 1
+    except requests.NoPossessionError as error:
+        raise NoPossessionError(str(error)) from error
     if request.subject != present.subject:  # 2
         raise OtherNamesError(
             f"the request is for the subject {request.subject.rfc4514_string()!r}, "
