@@ -23,7 +23,7 @@ from pki.keyring import Keyring
 from pki.layout import Layout
 from pki.ledger import Ledger, open_ledger
 from pki.policy import read_policy
-from pki.present import Present, certificates, present
+from pki.present import Present, certificates, is_revoked, present
 from pki.profiles import key_of
 from pki.publication import Press
 from pki.request import spki_sha256
@@ -146,6 +146,7 @@ def open_desk(layout: Layout, ledger: Ledger, now: datetime, run_id: str) -> Des
         policy=read_policy(layout.policy.read_bytes()),
         ledger=ledger,
         standing=standing,
+        issuer_is_revoked=is_revoked(ledger, standing.issuing),
         authority_keys=frozenset(spki_sha256(key_of(one)) for one in ours.values()),
         now=now,
         run_id=run_id,

@@ -18,7 +18,7 @@ from pki.identity import names_of
 from pki.ledger import Ledger
 from pki.pointers import Addresses, Pointers, authority_of, pointers_of, signer_of
 from pki.policy import Entitlement, Policy
-from pki.present import Present, is_revoked
+from pki.present import Present
 from pki.request import VerifiedRequest, verify_request
 from pki.signing import Holder, Order, place_order
 
@@ -87,6 +87,7 @@ class Desk:
     policy: Policy
     ledger: Ledger
     standing: Present
+    issuer_is_revoked: bool
     authority_keys: frozenset[str]  # SHA-256 of the SPKI of all CAs of ours, ever
     now: datetime
     run_id: str
@@ -117,28 +118,48 @@ class Desk:
            again, unless a rotation replaces it.
         5. The lint finds nothing in the certificate to be signed.
         """
-        issuer_revoked = is_revoked(self.ledger, self.issuing)
-        holders: dict[str, str] = {}  # keys of this batch, which no ledger knows yet
         seen: set[str] = set()
+        checked = [self._check(request, seen) for request in requests]
+        holders = self.ledger.holders_of(
+            [one.spki_sha256 for one in checked if isinstance(one, VerifiedRequest)]
+        )
+        held = set(holders)  # the others are of this batch, which no ledger knows yet
         decided: list[Order | Answer] = []
-        for request in requests:
+        for request, one in zip(requests, checked, strict=True):
             try:
-                if request.identity in seen:
-                    raise RepeatedIdentityError(
-                        f"{request.identity} stands in the batch twice"
-                    )
-                seen.add(request.identity)
-                entitlement = self._entitled(request.identity)  # 1
-                if issuer_revoked:
-                    raise RevokedIssuerError(
-                        "the issuing CA is revoked: it needs another one"
-                    )
-                decided.append(self._decide(request, entitlement, holders))
+                if isinstance(one, PkiError):
+                    raise one
+                holder = holders.setdefault(one.spki_sha256, request.identity)
+                if holder != request.identity:  # 3
+                    raise ForeignKeyError(f"the key was certified for {holder} before")
+                decided.append(
+                    self._decide(request.identity, one, new=one.spki_sha256 not in held)
+                )
             except PkiError as refusal:
                 decided.append(
                     Answer(request.identity, Verdict.REFUSED, refusal=refusal)
                 )
         return decided
+
+    def _check(self, request: Request, seen: set[str]) -> VerifiedRequest | PkiError:
+        try:
+            if request.identity in seen:
+                raise RepeatedIdentityError(
+                    f"{request.identity} stands in the batch twice"
+                )
+            seen.add(request.identity)
+            entitlement = self._entitled(request.identity)  # 1
+            if self.issuer_is_revoked:
+                raise RevokedIssuerError(
+                    "the issuing CA is revoked: it needs another one"
+                )
+            return verify_request(  # 2
+                request.csr,
+                names=entitlement.names,
+                authority_keys=self.authority_keys,
+            )
+        except PkiError as refusal:
+            return refusal
 
     def _entitled(self, identity: str) -> Entitlement:
         entitlement = self.policy.identities.get(identity)
@@ -147,23 +168,18 @@ class Desk:
         return entitlement
 
     def _decide(
-        self, request: Request, entitlement: Entitlement, holders: dict[str, str]
+        self, identity: str, verified: VerifiedRequest, *, new: bool
     ) -> Order | Answer:
-        verified = verify_request(  # 2
-            request.csr, names=entitlement.names, authority_keys=self.authority_keys
-        )
-        before = self.ledger.holder_of(verified.spki_sha256)
-        holder = before or holders.setdefault(verified.spki_sha256, request.identity)
-        if holder != request.identity:  # 3
-            raise ForeignKeyError(f"the key was certified for {holder} before")
-        if before is None:  # nothing else is known of a key that nobody held
-            return self._order(request.identity, verified, entitlement)  # 5
-        if self.ledger.is_revoked_key(verified.spki_sha256):
-            raise RevokedKeyError("a certificate for the key was revoked: make another")
-        earlier = self._reusable(request.identity, verified, entitlement)  # 4
-        if earlier is not None:
-            return Answer(request.identity, Verdict.REUSED, earlier)
-        return self._order(request.identity, verified, entitlement)  # 5
+        entitlement = self.policy.identities[identity]
+        if not new:
+            if self.ledger.is_revoked_key(verified.spki_sha256):
+                raise RevokedKeyError(
+                    "a certificate for the key was revoked: make another"
+                )
+            earlier = self._reusable(identity, verified, entitlement)  # 4
+            if earlier is not None:
+                return Answer(identity, Verdict.REUSED, earlier)
+        return self._order(identity, verified, entitlement)  # 5
 
     def _order(
         self, identity: str, verified: VerifiedRequest, entitlement: Entitlement

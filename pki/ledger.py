@@ -13,15 +13,16 @@ stand the heads that `witness` compares with.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 from pki import clock, database
-from pki.canonical import canonical_json
+from pki.canonical import canonical_json, canonical_texts
 from pki.engine import Connection, LedgerError, RuleError
 from pki.entry import Entry, Event, Reason, Revocation
 from pki.listed import COLUMNS, read_revocation
@@ -59,8 +60,21 @@ _COLUMNS = ("sequence", *_STATED, "previous", "hash")
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM entry"  # noqa: S608 - our own names
 _SELECT_STATED = f"SELECT {', '.join(_STATED)} FROM entry"  # noqa: S608 - our own names
 # The index of keys has these alone: nothing is issued that was not planned.
-_OF_KEY = "spki_sha256 = ? AND event IN ('planned', 'revoked')"
+_INDEXED = "event IN ('planned', 'revoked')"
+_OF_KEY = f"spki_sha256 = ? AND {_INDEXED}"
+_HOLDERS = (
+    "SELECT spki_sha256, identity FROM entry"  # noqa: S608 - as above
+    f" WHERE spki_sha256 IN ({{}}) AND {_INDEXED} ORDER BY sequence"
+)
+_AT_ONCE = 500  # keys or identities that are asked about in one statement
 _PLANNED_FOR_KEY = f"SELECT issuer, serial FROM entry WHERE {_OF_KEY}"  # noqa: S608 - as above
+_STANDING = (
+    f"WITH asked (name) AS (VALUES {{}}) SELECT {', '.join(_STATED)}"  # noqa: S608 - our own names
+    " FROM asked CROSS JOIN entry WHERE sequence = (SELECT MAX(sequence)"
+    " FROM entry AS own WHERE own.identity = name AND own.event = 'issued')"
+    " AND NOT EXISTS (SELECT 1 FROM entry AS over WHERE over.issuer = entry.issuer"
+    " AND over.serial = entry.serial AND over.event IN ('superseded', 'revoked'))"
+).replace(" certificate,", " NULL,")
 _INSERT = (
     f"INSERT INTO entry ({', '.join(_COLUMNS)}) "  # noqa: S608 - our own names
     f"VALUES ({', '.join('?' * len(_COLUMNS))})"
@@ -90,7 +104,8 @@ class Ledger:
             stated = _stated_of(entry)
             columns = dict(zip(_STATED, stated, strict=True))
             columns |= {"sequence": number, "previous": previous}
-            following = _hash(columns)
+            octets = canonical_texts(_hashed(columns))
+            following = hashlib.sha256(octets).hexdigest()
             rows.append((number, *stated, previous, following))
             previous = following
         try:
@@ -109,11 +124,18 @@ class Ledger:
 
     def holder_of(self, spki_sha256: str) -> str | None:
         """Return the identity a key was first planned for, None if it is new."""
-        row = self.connection.execute(
-            f"SELECT identity FROM entry WHERE {_OF_KEY} ORDER BY sequence LIMIT 1",  # noqa: S608 - our own names
-            [spki_sha256],
-        ).fetchone()
-        return row[0] if row else None
+        return self.holders_of([spki_sha256]).get(spki_sha256)
+
+    def holders_of(self, keys: Sequence[str]) -> dict[str, str]:
+        """Return the identities that keys were first planned for; new ones lack."""
+        found: dict[str, str] = {}
+        for first in range(0, len(keys), _AT_ONCE):
+            asked = keys[first : first + _AT_ONCE]
+            places = ", ".join("?" * len(asked))
+            rows = self.connection.execute(_HOLDERS.format(places), asked)
+            for key, identity in rows:
+                found.setdefault(key, identity)
+        return found
 
     def newest_issued(
         self, identity: str, *, spki_sha256: str | None = None
@@ -134,13 +156,15 @@ class Ledger:
             "issuer = ? AND serial = ? AND event = ?", [issuer, serial, event]
         )
 
-    def is_over(self, entry: Entry) -> bool:
-        """Return whether the certificate of an entry was superseded or revoked."""
-        row = self.connection.execute(
-            "SELECT 1 FROM entry WHERE issuer = ? AND serial = ? AND event IN (?, ?)",
-            [entry.issuer, entry.serial, Event.SUPERSEDED, Event.REVOKED],
-        ).fetchone()
-        return row is not None
+    def standing(self, identities: Sequence[str]) -> Iterator[Entry]:
+        """Yield the newest certificate of each identity, without its octets.
+
+        One that was superseded or revoked stands no more.
+        """
+        for first in range(0, len(identities), _AT_ONCE):
+            asked = identities[first : first + _AT_ONCE]
+            places = ", ".join(["(?)"] * len(asked))
+            yield from self._read(_STANDING.format(places), asked)
 
     def is_revoked_key(self, spki_sha256: str) -> bool:
         """Return whether a certificate for this key was ever revoked."""
@@ -266,7 +290,10 @@ class Ledger:
         return next(self._entries(f"WHERE {clause} LIMIT 1", values), None)
 
     def _entries(self, clause: str, values: list[str]) -> Iterator[Entry]:
-        for row in self.connection.execute(f"{_SELECT_STATED} {clause}", values):
+        return self._read(f"{_SELECT_STATED} {clause}", values)
+
+    def _read(self, statement: str, values: Sequence[str]) -> Iterator[Entry]:
+        for row in self.connection.execute(statement, values):
             stated = dict(zip(_STATED, row, strict=True))
             stated["event"] = Event(stated["event"])
             if stated["reason"] is not None:
@@ -297,12 +324,15 @@ def read_ledger(path: Path) -> Iterator[Ledger]:
 
 
 def _hash(columns: dict[str, object]) -> str:
-    stated = {
+    try:
+        return hashlib.sha256(canonical_json(_hashed(columns))).hexdigest()
+    except TypeError:  # a column turned into bytes: no entry of ours has that hash
+        return ""
+
+
+def _hashed(columns: dict[str, Any]) -> dict[str, Any]:
+    return {
         name: value
         for name, value in columns.items()
         if value is not None or name not in _LATER
     }
-    try:
-        return hashlib.sha256(canonical_json(stated)).hexdigest()
-    except TypeError:  # a column turned into bytes: no entry of ours has that hash
-        return ""

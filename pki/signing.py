@@ -171,26 +171,24 @@ def _what_follows(
     ledger: Ledger, orders: Sequence[Order], signed: Sequence[x509.Certificate]
 ) -> Iterator[Entry]:
     """Yield what is recorded of each certificate, and of that whose place it takes."""
-    newest: dict[str, Entry] = {}  # of this batch, which no ledger knows yet
+    who = [one.planned.identity for one in orders if one.kind in _ENTITIES]
+    standing = {entry.identity: entry for entry in ledger.standing(who)}
     for order, certificate in zip(orders, signed, strict=True):
         issued = _issued(order.planned, certificate)
         if order.kind in _ENTITIES:
-            before = newest.get(issued.identity) or ledger.newest_issued(
-                issued.identity
-            )
-            if before and _takes_place_of(ledger, before, order):
+            before = standing.get(issued.identity)
+            if before and _takes_place_of(before, order):
                 yield _superseded(before, order.planned)
-            newest[issued.identity] = issued
+            standing[issued.identity] = issued
         yield issued
 
 
-def _takes_place_of(ledger: Ledger, before: Entry, order: Order) -> bool:
-    """Return whether the one before lasts, and nothing was said of its end yet."""
+def _takes_place_of(before: Entry, order: Order) -> bool:
+    """Return whether a new certificate ends the one before, which has its issuer."""
     if before.not_after <= order.planned.recorded_at:
         return False
-    if order.kind == "responder" and before.authority != order.planned.authority:
-        return False  # each issuing key has its own responder
-    return not ledger.is_over(before)
+    # Each issuing key has its own responder.
+    return order.kind != "responder" or before.authority == order.planned.authority
 
 
 def _superseded(before: Entry, planned: Entry) -> Entry:

@@ -97,7 +97,7 @@ def test_questions_asked_for_each_certificate_use_an_index(path: Path) -> None:
         ledger.newest_issued("orders@localhost", spki_sha256="11")
         ledger.is_revoked_key("11")
         ledger.find(Event.ISSUED, issuer=PLANNED.issuer, serial="1")
-        ledger.is_over(PLANNED)
+        list(ledger.standing([PLANNED.identity]))
         ledger.revocations("aa", ending=NOW)
         ledger.issued(after=NOW)
         ledger.revocations("aa", ending=NOW, after=7)
@@ -129,7 +129,14 @@ EACH = [
     ["SEARCH entry USING INDEX entry_by_identity"],
     [BY_SERIAL, "LIST SUBQUERY 1", BY_KEY, "USE TEMP B-TREE FOR ORDER BY"],
     [BY_SERIAL],
-    [BY_SERIAL.replace("INDEX", "COVERING INDEX")],
+    [
+        *("CO-ROUTINE asked", "SCAN CONSTANT ROW", "SCAN asked"),
+        "SEARCH entry USING INTEGER PRIMARY KEY",
+        "CORRELATED SCALAR SUBQUERY 2",
+        "SEARCH own USING COVERING INDEX entry_by_identity",
+        "CORRELATED SCALAR SUBQUERY 3",
+        "SEARCH over USING COVERING INDEX sqlite_autoindex_entry_1",
+    ],
 ]
 
 
