@@ -37,6 +37,7 @@ from services.enrolment.errors import (
     RefusedByPolicyError,
     UnavailableError,
 )
+from services.enrolment.kept import KeptLedgers
 from services.enrolment.renewal import check_request, holder_of
 
 
@@ -64,6 +65,7 @@ class Office:
         self._layout = layout
         self._keyring = keyring_of(layout, passphrase)
         self._clock = clock
+        self._reading = KeptLedgers(layout.ledger, clock)
 
     def open(self) -> None:
         """Return if the CA is whole, and its key can be used.
@@ -117,6 +119,9 @@ class Office:
                 waiting[number] = _Case.of(wish)
         try:
             self._layout.check_complete()
+            # While somebody has it open to read, SQLite does not end each batch by
+            # folding its log into the file: that takes longer than a batch.
+            self._reading.read(lambda _ledger: None)
             with (
                 exclusive(self._layout.lock),
                 open_ledger(self._layout.ledger) as ledger,
