@@ -1,8 +1,9 @@
 """Replace the signing keys of one replica when somebody asks, not when they are due.
 
 `python -m services signing-keys` works here on the files that the running process has
-(`key_files`); it sees their names change with the next token or key set, and does what
-is due then (`own_keys`). Each step is one that the schedule takes too:
+(`key_files`); it sees their names change with the next token or key set, or a tenth of
+a second later, and does what is due then (`own_keys`). Each step is one that the
+schedule takes too:
 
 1. `publish`: the next key is made. It begins one lead from now, as ever.
 2. `begin`: it begins now. Whoever calls this has seen that every verifier of the

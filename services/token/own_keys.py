@@ -1,11 +1,13 @@
 """The signing keys of this replica, as they follow one another while it runs.
 
-Asked for each token and each key set, it looks at the clock and at the names of the
-files. Only when `rotation` says that something is due, or those names have changed
-(`on_demand`), does it read or write any. If that fails, the keys that are there go on:
-an older key signs no worse, and the log says so every minute.
+Asked for each token and each key set, it looks at the clock and, for tokens ten times a
+second at most, at the names of the files. Only when `rotation` says that something is
+due, or those names have changed (`on_demand`), does it read or write any. If that
+fails, the keys that are there go on: an older key signs no worse, and the log says so
+every minute.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from logging import ERROR
@@ -18,6 +20,7 @@ from services.token.signing_keys import PublishedKey, SigningKey, SigningKeyErro
 
 _RETRY = timedelta(minutes=1)
 
+_PAUSE = 0.1  # seconds for which a key signs without a look at the disk
 _SETTLED = 2.0  # seconds after which no change hides behind the clock of the disk
 
 
@@ -29,6 +32,7 @@ class OwnKeys:
         state: Path,
         schedule: Callable[[], Schedule],
         clock: Callable[[], datetime],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Read the keys; the first caller makes the first.
 
@@ -39,18 +43,26 @@ class OwnKeys:
         self._files = KeyFiles(state)
         self._schedule = schedule
         self._clock = clock
+        self._monotonic = monotonic
         self._keys: list[KeyFile]
         self._names: frozenset[str]
         self._stamp: int | None = None
         self._looked_at: datetime
         self._again: datetime
         self._planned: Schedule
+        self._signing: tuple[float, SigningKey] | None = None
         self._look(clock(), schedule())
 
     def signing(self) -> SigningKey:
         """Return the key that signs now."""
+        if self._signing is not None and self._looked_at <= self._clock() < self._again:
+            since, key = self._signing
+            if self._monotonic() - since < _PAUSE:
+                return key
         now = self._follow()  # which may change the keys
-        return _signing(self._keys, now)
+        key = _signing(self._keys, now)
+        self._signing = self._monotonic(), key
+        return key
 
     def published(self) -> Sequence[PublishedKey]:
         """Return every key that has signed a living token, or will sign one soon."""
@@ -90,6 +102,7 @@ class OwnKeys:
     def _look(self, now: datetime, schedule: Schedule) -> None:
         """Do all that is due, one step after the other."""
         now = now.replace(microsecond=0)  # the names of the files have no more
+        self._signing = None
         with self._files.alone():
             keys = self._files.read()
             due = plan([file.begins for file in keys], now, schedule)

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,9 @@ class Replica:
         self.lead = timedelta(seconds=self.config.key_lead)
         interval = timedelta(seconds=self.config.key_rotation)
         schedule = Schedule(interval, self.lead)
-        self.keys = OwnKeys(self.config.state, lambda: schedule, self.clock)
+        self.keys = OwnKeys(
+            self.config.state, lambda: schedule, self.clock, count().__next__
+        )
 
     def ask(self, verb: str) -> dict[str, Any]:
         """Do what the command does."""

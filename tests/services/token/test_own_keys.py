@@ -25,12 +25,19 @@ class Rotating:
     def __init__(self, state: Path) -> None:
         self.state = state
         self.clock = Clock()
+        self.passed = 1.0  # seconds between two looks at a clock that only rises
+        self._seconds = 0.0
         self.schedule = Schedule(INTERVAL, LEAD)
         self.keys = self.restarted()
 
     def restarted(self) -> OwnKeys:
         """Return the keys as a new process finds them."""
-        return OwnKeys(self.state, lambda: self.schedule, self.clock)
+        return OwnKeys(self.state, lambda: self.schedule, self.clock, self.monotonic)
+
+    def monotonic(self) -> float:
+        """Return seconds."""
+        self._seconds += self.passed
+        return self._seconds
 
     def move(self, step: timedelta) -> None:
         """Let time pass."""
@@ -206,3 +213,33 @@ def test_two_that_start_together_agree(tmp_path: Path) -> None:
 def _fail(*_args: object) -> None:
     logging.getLogger(__name__).info("the disk fails")
     raise SigningKeyError("the disk is full")
+
+
+def test_a_key_signs_a_moment_without_a_look_at_the_disk(rotating: Rotating) -> None:
+    """Tokens see what somebody did to the files a tenth of a second later."""
+    first = rotating.signing()
+    rotating.passed = 0.06
+    KeyFiles(rotating.state).make(rotating.clock.moment + timedelta(minutes=1))
+    rotating.move(timedelta(minutes=1, seconds=1))
+    assert rotating.signing() == first
+    assert rotating.signing() != first
+
+
+def test_a_key_set_is_never_late(rotating: Rotating) -> None:
+    """What it shows signs from then on, and what it shows no more does not."""
+    first = rotating.signing()
+    rotating.passed = 0.0
+    KeyFiles(rotating.state).make(rotating.clock.moment + timedelta(minutes=1))
+    rotating.move(timedelta(minutes=1, seconds=1))
+    assert len(rotating.published()) > 1
+    assert rotating.signing() != first
+
+
+def test_the_clock_is_looked_at_for_each_token(rotating: Rotating) -> None:
+    """A key that is due begins in its second, however short ago the disk was seen."""
+    first = rotating.signing()
+    rotating.passed = 0.0
+    rotating.move(INTERVAL - LEAD)
+    assert rotating.signing() == first
+    rotating.move(LEAD)
+    assert rotating.signing() != first
