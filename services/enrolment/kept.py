@@ -1,10 +1,10 @@
 """The ledger, kept open for whoever reads next: to open it costs more than to read.
 
 `publication` and `office` read here, each time a state of its own
-(`Ledger.connection.snapshot`). A few stay open while nobody reads, for a minute at most, so that a new password, a new
-version or a server that moved is met as if each had been opened for its reader. A file
-that took another one's place is seen at once. One that broke off meanwhile is closed,
-and its reader gets a new one.
+(`Ledger.connection.snapshot`). A few stay open while nobody reads, for a minute at
+most, so that a new password, a new version or a server that moved is met as if each had
+been opened for its reader. A file that took another one's place is seen at once. One
+that broke off meanwhile is closed, and its reader gets a new one.
 """
 
 from collections.abc import Callable

@@ -4,6 +4,10 @@
 was at work are served together when it is free: what it costs to open the ledger, and
 to wait for the disk, is theirs together. Whoever gives up waiting does not stop the
 work: the same request, sent again, gets the certificate that was issued.
+
+Whoever comes alone is served at once. While one batch follows the other, each gathers
+for a moment before it is served: a renewal is in no hurry, and the more come together,
+the less each costs.
 """
 
 import asyncio
@@ -19,6 +23,7 @@ T = TypeVar("T")
 Wish = TypeVar("Wish")
 
 _PATIENCE = 20.0  # seconds
+_GATHERS = 0.05  # seconds
 _TOGETHER = 64  # so that others, who wait for the CA's lock, have their turn
 
 
@@ -84,14 +89,13 @@ class Queue(Generic[Wish, T]):
 
     def _next(self) -> None:
         """Have the thread serve those who wait."""
+        self._serving = True
         served, self._wishes = self._wishes[:_TOGETHER], self._wishes[_TOGETHER:]
-        self._serving = bool(served)
-        if served:
-            wishes, futures = zip(*served, strict=True)
-            running = asyncio.get_running_loop().run_in_executor(
-                self._thread, self._serve, wishes
-            )
-            running.add_done_callback(partial(self._served, futures))
+        wishes, futures = zip(*served, strict=True)
+        running = asyncio.get_running_loop().run_in_executor(
+            self._thread, self._serve, wishes
+        )
+        running.add_done_callback(partial(self._served, futures))
 
     def _served(
         self,
@@ -109,7 +113,9 @@ class Queue(Generic[Wish, T]):
                 future.set_exception(outcome)
             else:
                 future.set_result(outcome)
-        self._next()
+        self._serving = bool(self._wishes)
+        if self._serving:
+            asyncio.get_running_loop().call_later(_GATHERS, self._next)
 
     def _done(self, future: asyncio.Future[S]) -> None:
         self._waiting -= 1
