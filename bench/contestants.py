@@ -20,8 +20,14 @@ from bench.rounds import AbsentError
 
 PROJECT = Path(__file__).parent.parent
 SERVER, LOAD = (sorted(os.sched_getaffinity(0)) * 2)[:2]
+_NO_BYTECODE = "PYTHONDONTWRITEBYTECODE"
 _TICKS = os.sysconf("SC_CLK_TCK")
 _READY = 60.0  # seconds
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "certbound"
+# With bytecode, as what is installed has it, whatever this tree has.
+ENVIRONMENT = {
+    name: value for name, value in os.environ.items() if name != _NO_BYTECODE
+} | {"PYTHONPYCACHEPREFIX": str(CACHE / "bytecode")}
 
 
 class ContestantError(AbsentError):
@@ -71,6 +77,7 @@ def running(
         process = subprocess.Popen(
             ["taskset", "-c", str(SERVER), *command],
             cwd=PROJECT,
+            env=ENVIRONMENT,
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,

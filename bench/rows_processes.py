@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.asking import outcome
 from bench.authority import Authority
-from bench.contestants import PROJECT
+from bench.contestants import ENVIRONMENT, PROJECT
 from bench.rounds import Goal, Row, Sample
 from bench.stand import Stand
 
@@ -18,6 +18,14 @@ _MEGABYTE = 1024 * 1024
 _MOST = 20.0  # megabytes that a process may have grown by
 _WARM = 2000  # tokens before memory is looked at for the first time
 _IMPORT = "import of cryptography.x509"
+_LIBRARIES = "import of the libraries alone"
+# What a token service stands on, and nothing of ours.
+_STOOD_ON = (
+    "import sys; sys.modules['httpx._main'] = None; import cryptography.x509, httpx, "
+    "httpcore, joserfc.jws, joserfc.jwk, msgspec, prometheus_client, "
+    "starlette.applications, starlette.routing, starlette.responses, uvicorn, uvloop, "
+    "uvicorn.protocols.http.httptools_impl"
+)
 
 
 def rows(stand: Stand, tokens: int) -> Iterator[Row]:
@@ -47,14 +55,16 @@ def _services(stand: Stand) -> Row:
     def start() -> Sample:
         with stand.passing() as brief:
             server = brief.token_service(f"token-service-{next(count)}")
+            brief.tokens(server, 1)
             return Sample(figure=server.cpu() * 1000)
 
     return Row(
-        name="start of python -m services, until its port answers",
+        name="start of python -m services, until the first token is given",
         unit="ms of CPU",
         ways={
             "python -m services": start,
             _IMPORT: _used_by("-c", "import cryptography.x509"),
+            _LIBRARIES: _used_by("-c", _STOOD_ON),
         },
         goals=[Goal(against=_IMPORT, ratio=2.5, sense="at most")],
     )
@@ -85,6 +95,7 @@ def _used_by(*arguments: str) -> Callable[[], Sample]:
         subprocess.run(
             [sys.executable, *arguments],
             cwd=PROJECT,
+            env=ENVIRONMENT,
             check=True,
             stdout=subprocess.DEVNULL,
         )

@@ -5,7 +5,6 @@ the kit makes them. Each server is asked as storefront.
 """
 
 import json
-import os
 import shutil
 import ssl
 import subprocess
@@ -22,7 +21,7 @@ from urllib.parse import urlencode
 
 import httpx
 
-from bench.contestants import Contestant, free_port, running
+from bench.contestants import CACHE, Contestant, free_port, running
 from bench.load import Job, Proofs, Prover
 from bench.rounds import AbsentError
 from tests.services.documents import (
@@ -263,8 +262,7 @@ def _node() -> str:
 def packages() -> Path:
     """Return the scripts of the peers beside npm's packages, by their hashes."""
     locked = b"".join((_PEERS / name).read_bytes() for name in _LOCKED)
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    home = cache / "certbound" / f"bench-{sha256(locked).hexdigest()[:16]}"
+    home = CACHE / f"bench-{sha256(locked).hexdigest()[:16]}"
     if not (home / "node_modules").exists():
         home.mkdir(parents=True, exist_ok=True)
         for name in _LOCKED:
