@@ -12,11 +12,11 @@ import json
 import logging
 import re
 import sys
+import threading
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TextIO
 
 import msgspec
@@ -54,6 +54,10 @@ class JsonFormatter(logging.Formatter):
 class _Lines(logging.StreamHandler[TextIO]):
     """The one handler there is, mostly, and then events need not be records."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._alone = threading.Lock()
+
     def emit(self, record: logging.LogRecord) -> None:
         """Write the line of `record`."""
         try:
@@ -63,12 +67,9 @@ class _Lines(logging.StreamHandler[TextIO]):
 
     def write(self, line: str) -> None:
         """Write a line at once, whoever writes beside this."""
-        self.acquire()
-        try:
+        with self._alone:
             self.stream.write(f"{line}\n")
             self.stream.flush()
-        finally:
-            self.release()
 
     @property
     def is_alone(self) -> bool:
@@ -96,8 +97,10 @@ def event(name: str, /, *, level: int = logging.INFO, **fields: object) -> None:
     if not _LOGGER.isEnabledFor(level):
         return
     if _LINES.is_alone:
-        with suppress(OSError, ValueError):  # nobody fails because he cannot say so
+        try:  # noqa: SIM105 - every request comes here
             _LINES.write(_line(time.time(), level, name, fields))
+        except (OSError, ValueError):  # nobody fails because he cannot say so
+            pass
         return
     # Made here: `Logger.log` would look through the stack for a caller nobody asks for.
     record = logging.LogRecord(_LOGGER.name, level, "", 0, name, None, None)
@@ -114,7 +117,7 @@ def _line(created: float, level: int, name: str, fields: Mapping[str, object]) -
     """Return the line of an event, without its end."""
     line: dict[str, object] = {
         "ts": f"{_second(int(created))}.{int(created % 1 * 1000):03}Z",
-        "level": logging.getLevelName(level).lower(),
+        "level": _level(level),
         "event": name,
     }
     for key, value in fields.items():
@@ -126,6 +129,11 @@ def _line(created: float, level: int, name: str, fields: Mapping[str, object]) -
     ):
         return text
     return json.dumps({key: _clean(value) for key, value in line.items()})
+
+
+@cache
+def _level(number: int) -> str:
+    return logging.getLevelName(number).lower()
 
 
 @lru_cache(maxsize=1)

@@ -1,9 +1,12 @@
 """Answers in JSON that no cache keeps (RFC 6749, section 5.1)."""
 
 from collections.abc import Mapping
+from logging import ERROR
 
 import msgspec
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
+
+from services import log
 
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
@@ -26,3 +29,9 @@ class Answer(Response):
         self.body = msgspec.json.encode(members)
         length = b"%d" % len(self.body)
         self.raw_headers = [*_HEADERS, (b"content-length", length)]
+
+
+def server_error(error: Exception) -> Response:
+    """Answer an error nobody foresaw with a code and nothing else."""
+    log.event("token.failed", level=ERROR, cause=type(error).__name__)
+    return JSONResponse({"error": "server_error"}, status_code=500, headers=NO_STORE)

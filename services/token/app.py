@@ -12,7 +12,6 @@ Which certificates TLS admits is for `registry`; who is which client, for
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
-from logging import ERROR
 from urllib.parse import urlsplit
 
 from starlette.applications import Starlette
@@ -23,14 +22,14 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from pki.clock import utc_now
-from services import audit, log, metrics
+from services import audit, metrics
 from services.buckets import Buckets
 from services.config import TokenServiceConfig
 from services.proof.access_token import AccessToken
 from services.state.open import open_store
 from services.state.store import Store
 from services.token.admission import Admission
-from services.token.answer import NO_STORE, Answer
+from services.token.answer import NO_STORE, Answer, server_error
 from services.token.call import Call
 from services.token.endpoint import Asked, Endpoint, Handler, counted
 from services.token.front import Front
@@ -130,8 +129,7 @@ def create_app(
     app = Front(
         _posts(config, service, admission),
         routes=_gets(config, service),
-        failed=_server_error,
-        exception_handlers={HTTPException: _not_answered},
+        exception_handlers={HTTPException: _not_answered, Exception: _failed},
         lifespan=prepared,
     )
     app.state.vitals = TokenServiceVitals(own, store)
@@ -210,7 +208,5 @@ async def _not_answered(_request: Request, error: Exception) -> Response:
     return Response(status_code=error.status_code, headers=headers)
 
 
-async def _server_error(_request: Request, error: Exception) -> Response:
-    """Answer an error nobody foresaw with a code and nothing else."""
-    log.event("token.failed", level=ERROR, cause=type(error).__name__)
-    return JSONResponse({"error": "server_error"}, status_code=500, headers=NO_STORE)
+async def _failed(_request: Request, error: Exception) -> Response:
+    return server_error(error)

@@ -81,7 +81,9 @@ class Authentication:
         if assertion is not None and not isinstance(method, PrivateKeyJwt):  # 3
             raise InvalidRequestError("an assertion beside the client's certificate")
         try:
-            if isinstance(method, PrivateKeyJwt):  # 4
+            if isinstance(method, SubjectMatch):  # 4: the most frequent one first
+                self._issued(client, presented, now)
+            elif isinstance(method, PrivateKeyJwt):
                 await self._signed(client_id, assertion, issuer=issuer, now=now)
             elif isinstance(method, SelfSigned):
                 await check_registered(self._registry.keys_of(client_id), presented)

@@ -14,7 +14,7 @@ from services import audit, metrics
 from services.proof.key_set import KeySetUnavailableError
 from services.state.store import StateUnavailableError
 from services.token.admission import Admission
-from services.token.answer import NO_STORE
+from services.token.answer import NO_STORE, server_error
 from services.token.call import Call, Seen
 from services.token.errors import (
     RequestTooLargeError,
@@ -32,7 +32,7 @@ Asked = Callable[[Request], Awaitable[Response]]
 class Endpoint:
     """A handler behind `Admission`, as an ASGI application of its own.
 
-    `name` begins its lines in the log. What is no refusal is raised.
+    `name` begins its lines in the log.
     """
 
     def __init__(
@@ -44,7 +44,15 @@ class Endpoint:
         self._handle = handle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
+        """Answer one request; what nobody foresaw is answered, and raised."""
+        try:
+            response = await self._answered(scope, receive)
+        except Exception as error:
+            await server_error(error)(scope, receive, send)
+            raise
+        await response(scope, receive, send)
+
+    async def _answered(self, scope: Scope, receive: Receive) -> Response:
         seen = Seen()
         with metrics.request(self._name) as outcome:
             try:
@@ -55,7 +63,7 @@ class Endpoint:
                 outcome.answer(error.status, error.code)
         if seen.next_nonce:  # a client of DPoP gets its next one (RFC 9449, 8.2)
             response.headers["DPoP-Nonce"] = seen.next_nonce
-        await response(scope, receive, send)
+        return response
 
     async def _answer(self, scope: Scope, receive: Receive, seen: Seen) -> Response:
         try:
