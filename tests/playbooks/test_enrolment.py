@@ -120,9 +120,21 @@ def test_request_of_other_names_is_made_anew(enrolled: Enrolling) -> None:
     assert fresh["spki_sha256"] == stale["spki_sha256"]
 
 
+def test_broken_off_run_is_finished(enrolled: Enrolling) -> None:
+    """What was signed is installed, by a run that would have renewed nothing itself."""
+    signed = enrolled.sign(enrolled.ask(renew_before=2 * DAY))["results"][0]
+    for check in (True, False):
+        asked = enrolled.ask(check=check)
+        assert asked["needs_issue"]
+        assert asked["reason"].startswith("an earlier run was broken off")
+    assert enrolled.install(enrolled.sign(asked)).serial == signed["serial"]
+    assert not enrolled.ask()["needs_issue"]
+
+
 def test_forgotten_key_is_removed(enrolled: Enrolling) -> None:
-    """A waiting key that nobody needs any more does not lie about."""
+    """A waiting key that the CA was never shown does not lie about."""
     enrolled.ask(renew_before=2 * DAY)
+    (Path(enrolled.paths.pending) / "request.pem").unlink()
     assert enrolled.ask()["changed"]
     assert not Path(enrolled.paths.pending).exists()
 

@@ -78,6 +78,22 @@ def create_private(path: str, text: str) -> None:
     sync_directory(os.path.dirname(path))
 
 
+def take_private(path: str) -> None:
+    """Put what another program has written to `path`.new in the place of `path`.
+
+    Mode 0600; after a power cut the old file is there or the new one.
+    """
+    temporary = path + ".new"
+    ensure_private_file(temporary)
+    descriptor = os.open(temporary, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.replace(temporary, path)
+    sync_directory(os.path.dirname(path))
+
+
 def swap_symlink(path: str, target: str) -> None:
     """Point the symlink at `path` to `target`, in one step."""
     temporary = path + ".new"

@@ -102,6 +102,8 @@ from ansible_collections.certbound.kit.plugins.module_utils.files import (
     ensure_private_directory,
     ensure_private_file,
     read_text,
+    sync_directory,
+    take_private,
 )
 from ansible_collections.certbound.kit.plugins.module_utils.identity import (
     Paths,
@@ -147,12 +149,25 @@ def ensure_pending(
     if not spki:
         # A key that is half-written, by a power cut, is worth nothing to anybody.
         make_key(key + ".new")
-        os.replace(key + ".new", key)
+        take_private(key)
         spki = public_key_of_key(key)
     make_request(key, names_of(identity), request + ".new")
-    os.replace(request + ".new", request)
-    ensure_private_file(request)
+    take_private(request)
+    # What the CA signs takes the place of the present certificate: its key must last.
+    sync_directory(paths.identity)
     return Pending(changed=True, csr=read_text(request), spki_sha256=spki)
+
+
+def unfinished(identity: dict[str, Any], paths: Paths) -> str | None:
+    """Return that a run was broken off, if the CA may have signed what waits, or None.
+
+    What it signed took the place of the certificate here, which renews itself no more.
+    """
+    key = os.path.join(paths.pending, "key.pem")
+    request = os.path.join(paths.pending, "request.pem")
+    if _usable(key) and _asks_for(request, names_of(identity)):
+        return "an earlier run was broken off after it had made a request"
+    return None
 
 
 def _usable(key: str) -> str | None:
@@ -176,7 +191,7 @@ def ensure_closed(paths: Paths, *, check: bool = False) -> bool:
         changed |= ensure_private_directory(directory, check=check)
     key = os.path.join(paths.current, "key.pem")
     changed |= ensure_private_file(key, check=check)
-    if os.path.isdir(paths.pending):  # of a run whose need has gone since
+    if os.path.isdir(paths.pending):  # of a run that was broken off before its request
         if not check:
             shutil.rmtree(paths.pending)
         changed = True
@@ -190,7 +205,8 @@ def request(
     paths = Paths(identity["directory"])
     present = examine(identity, paths, renew_before=renew_before, wanted=wanted)
     certificate = present.certificate
-    if present.fault:
+    fault = present.fault or unfinished(identity, paths)
+    if fault:
         pending = ensure_pending(identity, paths, check=check)
     else:
         spki = certificate.spki_sha256 if certificate else None
@@ -198,8 +214,8 @@ def request(
         pending = Pending(changed=corrected, csr=None, spki_sha256=spki)
     return {
         "identity": identity["identity"],
-        "needs_issue": bool(present.fault),
-        "reason": present.fault,
+        "needs_issue": bool(fault),
+        "reason": fault,
         "csr": pending.csr,
         "spki_sha256": pending.spki_sha256,
         "current_serial": certificate.serial if certificate else None,
