@@ -30,8 +30,6 @@ from tests.services.mesh import Leaf, Mesh, now
 from tests.services.peers import scope_of
 from tests.services.tokens import Signer, claims
 
-START = now()
-
 
 class Counted(OpenedTokens):
     """What opens tokens in a guard, and counts how often it is asked."""
@@ -49,7 +47,8 @@ class Door:
 
     def __init__(self, mesh: Mesh, directory: Path, at_most: int = 10) -> None:
         self.mesh, self.directory = mesh, directory
-        self.now, self.seconds = START, 0.0
+        self.start = self.now = now()
+        self.seconds = 0.0
         self.signer = Signer()
         self.void: frozenset[str] = frozenset()
         self.storefront = mesh.issue("storefront")
@@ -85,7 +84,7 @@ class Door:
 
     def token(self, leaf: Leaf | None = None, **changes: Any) -> str:
         """Return a good token of storefront's, but for the `changes`."""
-        at = int(START.timestamp())
+        at = int(self.start.timestamp())
         bound = {"x5t#S256": thumbprint((leaf or self.storefront).certificate)}
         good = {"iat": at, "exp": at + 300, "cnf": bound}
         return self.signer.token(claims(**{**good, **changes}))

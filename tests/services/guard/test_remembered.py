@@ -36,7 +36,7 @@ from services.proof.key_set import MAX_AGE
 from services.wire.peer import OUTSIDE, STATUS
 from services.wire.peer import RevokedCertificateError as RevokedPeerError
 from tests.services.documents import service_document
-from tests.services.door import START, Door
+from tests.services.door import Door
 from tests.services.mesh import Mesh
 from tests.services.tokens import AUDIENCE, Signer, claims
 
@@ -122,7 +122,7 @@ def test_a_request_that_is_malformed_is_refused(door: Door, known: str) -> None:
 
 def test_a_token_that_ends_is_refused(door: Door, known: str) -> None:
     """In the second that it ends in, and not one before."""
-    door.now = START + 299 * SECOND
+    door.now = door.start + 299 * SECOND
     door.ask(known)
     door.now += SECOND
     door.refuses(ExpiredTokenError, known)
@@ -130,10 +130,10 @@ def test_a_token_that_ends_is_refused(door: Door, known: str) -> None:
 
 def test_a_certificate_that_ends_is_refused(door: Door) -> None:
     """The connection outlives it; the token would, too."""
-    leaf = door.mesh.issue("storefront", not_after=START + 100 * SECOND)
+    leaf = door.mesh.issue("storefront", not_after=door.start + 100 * SECOND)
     token = door.token(leaf)
     door.ask(token, leaf)
-    door.now = START + 100 * SECOND
+    door.now = door.start + 100 * SECOND
     door.ask(token, leaf)
     door.now += SECOND
     door.refuses(UnusableCertificateError, token, leaf)
@@ -141,10 +141,10 @@ def test_a_certificate_that_ends_is_refused(door: Door) -> None:
 
 def test_a_clock_that_goes_back_is_not_believed(door: Door) -> None:
     """A token that was good later is not yet good now."""
-    door.now = START
-    token = door.token(nbf=int(START.timestamp()))
+    door.now = door.start
+    token = door.token(nbf=int(door.start.timestamp()))
     door.ask(token)
-    door.now = START - 11 * SECOND
+    door.now = door.start - 11 * SECOND
     door.refuses(NotYetValidError, token)
 
 
@@ -177,13 +177,13 @@ def test_a_client_that_is_a_bearer_no_more_is_refused(door: Door) -> None:
 
 
 def _claims(door: Door) -> dict[str, Any]:
-    at = int(START.timestamp())
+    at = int(door.start.timestamp())
     return claims(iat=at, exp=at + 300)
 
 
 def test_a_key_that_is_withdrawn_takes_its_tokens_along(door: Door) -> None:
     """The next key set has another key under another id."""
-    token = door.token(exp=int((START + 2 * MAX_AGE).timestamp()))
+    token = door.token(exp=int((door.start + 2 * MAX_AGE).timestamp()))
     door.ask(token)
     door.signer = Signer()
     door.now += MAX_AGE
@@ -192,7 +192,7 @@ def test_a_key_that_is_withdrawn_takes_its_tokens_along(door: Door) -> None:
 
 def test_a_key_set_that_is_fetched_anew_has_each_token_looked_at(door: Door) -> None:
     """The same key, but nobody has said that the two are the same."""
-    token = door.token(exp=int((START + 2 * MAX_AGE).timestamp()))
+    token = door.token(exp=int((door.start + 2 * MAX_AGE).timestamp()))
     door.ask(token)
     door.now += MAX_AGE
     door.ask(token)
@@ -231,10 +231,10 @@ def test_no_more_are_remembered_than_was_said(mesh: Mesh, tmp_path: Path) -> Non
 
 def test_a_time_between_is_no_time_for_another(door: Door, known: str) -> None:
     """Hours of a certificate say nothing of a token's minutes."""
-    later: datetime = START + timedelta(minutes=30)
+    later: datetime = door.start + timedelta(minutes=30)
     door.now = later
     door.refuses(ExpiredTokenError, known)
-    door.now = START
+    door.now = door.start
     door.ask(known)
 
 
