@@ -14,7 +14,7 @@ import click
 from pki.errors import PkiError
 
 if TYPE_CHECKING:
-    from pki.pkcs11.reference import Place
+    from pki.pkcs11.place import Place
 
 _P = ParamSpec("_P")
 _RUN_ID = re.compile(r"[ -~]{1,100}")
@@ -85,7 +85,7 @@ def token_places(module: Path | None, **labels: str | None) -> "dict[str, Place]
     Raises:
         UsageError: a module is named and no token, or a token and no module.
     """
-    from pki.pkcs11.reference import Place  # noqa: PLC0415 - loads cryptography
+    from pki.pkcs11.place import Place  # noqa: PLC0415 - loads cryptography
 
     named = {purpose: label for purpose, label in labels.items() if label is not None}
     if bool(named) != (module is not None):

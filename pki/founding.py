@@ -34,7 +34,7 @@ from pki.inspection import (
 )
 from pki.layout import Layout
 from pki.ledger import Ledger, open_ledger
-from pki.pkcs11.reference import Place
+from pki.pkcs11.place import Place
 from pki.pointers import authority_of
 from pki.policy import Policy
 from pki.storage import (

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from pki import envelope
 from pki.pkcs11 import reference
+from pki.pkcs11.place import Place
 from pki.storage import check_private
 
 
@@ -38,7 +39,7 @@ def make(
     purpose: str,
     passphrase: bytes,
     *,
-    place: reference.Place | None = None,
+    place: Place | None = None,
     like: bytes | None = None,
     cost: envelope.Cost = envelope.RECOMMENDED,
 ) -> tuple[ec.EllipticCurvePrivateKey, bytes]:

@@ -14,7 +14,7 @@ from pki.ceremony.request import make_request, stands_for
 from pki.envelope import RECOMMENDED, Cost
 from pki.errors import PkiError
 from pki.layout import Layout
-from pki.pkcs11.reference import Place
+from pki.pkcs11.place import Place
 from pki.policy import Policy
 from pki.storage import (
     check_private,

@@ -25,7 +25,7 @@ from pkcs11.util.ec import (
     encode_named_curve_parameters,
 )
 
-from pki.pkcs11.reference import Place, TokenError
+from pki.pkcs11.place import Place, TokenError
 from pki.pkcs11.session import said_plainly, serial_of, session_of, token_at
 
 _ID = 16  # bytes, random: the identifier of both halves in the token

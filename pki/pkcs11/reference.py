@@ -7,7 +7,6 @@ What this does not prove: that the file was not changed. It is the CA's own, as 
 ledger is; the key it leads to must be the one that was certified.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,31 +16,10 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from pki.errors import PkiError
+from pki.pkcs11.place import NoLibraryError, Place, TokenError
 
 FORMAT = "certbound-token-key"
 _VERSION = 1
-
-
-class TokenError(PkiError):
-    """A key in a token cannot be made or used."""
-
-    code = "token_refused"
-
-
-class NoLibraryError(TokenError):
-    """This installation has no library for tokens."""
-
-    code = "no_token_library"
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """A token: the module that leads to it, and its label (and serial, if known)."""
-
-    module: Path
-    label: str
-    serial: str | None = None  # printable, as the token says it
 
 
 class Reference(msgspec.Struct, forbid_unknown_fields=True):

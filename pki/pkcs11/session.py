@@ -13,7 +13,7 @@ from typing import Any
 
 import pkcs11
 
-from pki.pkcs11.reference import Place, TokenError
+from pki.pkcs11.place import Place, TokenError
 
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 

@@ -18,7 +18,7 @@ from pki import keys
 from pki.envelope import WrongPurposeError
 from pki.pkcs11 import key as token_key
 from pki.pkcs11 import reference, session
-from pki.pkcs11.reference import Place
+from pki.pkcs11.place import NoLibraryError, Place, TokenError
 from pki.pointers import authority_of
 from pki.published import read_published
 from pki.storage import write_atomically
@@ -170,7 +170,7 @@ def test_key_signs_and_is_not_given_away(place: Place) -> None:
     with pytest.raises(pkcs11.AttributeSensitive):
         private[pkcs11.Attribute.VALUE]
     for read in (key.private_bytes, key.private_numbers, key.exchange):
-        with pytest.raises(reference.TokenError, match="nothing else"):
+        with pytest.raises(TokenError, match="nothing else"):
             read()
 
 
@@ -238,7 +238,7 @@ def test_key_that_can_be_extracted_is_refused(place: Place) -> None:
 def test_only_sha256_is_signed(place: Place) -> None:
     """The key does what the CA needs."""
     key, _ = keys.make("issuing", PIN, place=place)
-    with pytest.raises(reference.TokenError, match="SHA-256 alone"):
+    with pytest.raises(TokenError, match="SHA-256 alone"):
         key.sign(b"text", ec.ECDSA(hashes.SHA384()))
 
 
@@ -280,7 +280,7 @@ def test_file_that_is_no_module_is_refused(place: Place, tmp_path: Path) -> None
 def test_unknown_form_is_refused(place: Place, members: dict[str, Any]) -> None:
     """A version or member not known here is no file of ours."""
     _, file = keys.make("issuing", PIN, place=place)
-    with pytest.raises(reference.TokenError):
+    with pytest.raises(TokenError):
         keys.unseal(changed(file, **members), PIN, purpose="issuing")
 
 
@@ -292,7 +292,7 @@ def test_without_its_library_a_token_is_refused(
     monkeypatch.delitem(sys.modules, "pki.pkcs11.key")
     monkeypatch.delattr("pki.pkcs11.key")
     monkeypatch.setitem(sys.modules, "pkcs11", None)
-    with pytest.raises(reference.NoLibraryError, match=r"certbound\[pkcs11\]"):
+    with pytest.raises(NoLibraryError, match=r"certbound\[pkcs11\]"):
         keys.unseal(file, PIN, purpose="issuing")
 
 

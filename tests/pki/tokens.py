@@ -10,7 +10,7 @@ import pkcs11
 import pytest
 
 from pki.pkcs11 import session
-from pki.pkcs11.reference import Place
+from pki.pkcs11.place import Place
 from tests import debian
 
 MODULE = Path("/usr/lib/softhsm/libsofthsm2.so")

@@ -7,49 +7,20 @@ out, ready for JSON; nothing here is secret.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from .domains import Federated, ForeignService
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .document import Document, KeyPath
+    from .domains import Calls
     from .model import Topology
 
 Json = dict[str, Any]
-_Calls = Mapping[str, tuple[str, ...]]  # callee's name -> scopes
 _SPIFFE = "spiffe://"
 _LEAST_BOUND, _MOST_BOUND = 4, 3600  # seconds, as `services.revocation_config` has them
-
-
-@dataclass(frozen=True)
-class ForeignService:
-    """A service of another trust domain, by a name of ours."""
-
-    url: str
-    spiffe_id: str
-    audience: str
-
-
-@dataclass(frozen=True)
-class Federated:
-    """Another trust domain, as this topology knows it."""
-
-    trust_domain: str
-    bundle: str  # a file on every host that needs it
-    endpoint: Mapping[str, str] | None  # where it publishes that bundle
-    revocation: Mapping[str, Any] | None  # where it tells of revocations
-    token_service: Mapping[str, str] | None
-    callers: Mapping[str, _Calls]  # by SPIFFE ID of theirs: our services, with scopes
-    services: Mapping[str, ForeignService]
-    calls: Mapping[str, _Calls]  # by service of ours: their services, with scopes
-
-    def concerns(self, service: str) -> bool:
-        """Return whether a service of ours has anything to do with the domain."""
-        return service in self.calls or bool(self.callers_of(service))
-
-    def callers_of(self, service: str) -> list[str]:
-        """Return who of the domain may call a service of ours."""
-        return [name for name, calls in self.callers.items() if service in calls]
 
 
 def read_federation(data: Mapping[str, Any]) -> dict[str, Federated]:
@@ -276,5 +247,5 @@ def _revocation(said: Mapping[str, str] | None) -> Mapping[str, Any] | None:
     }
 
 
-def _calls(calls: Mapping[str, list[str]]) -> _Calls:
+def _calls(calls: Mapping[str, list[str]]) -> Calls:
     return {callee: tuple(scopes) for callee, scopes in calls.items()}

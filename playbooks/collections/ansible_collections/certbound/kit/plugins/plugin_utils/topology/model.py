@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from .federated import Federated
+    from .domains import Federated
 
 TOKEN_SERVICE = "token-service"  # noqa: S105 -- a name, no password
 ENROLMENT = "enrolment"  # the CA's front
