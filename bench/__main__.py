@@ -20,6 +20,7 @@ from bench import (
     rows_processes,
     rows_renewals,
     rows_requests,
+    rows_rollout,
 )
 from bench.contestants import LOAD, SERVER
 from bench.rounds import Result, Row, measure
@@ -69,6 +70,7 @@ def main(  # noqa: PLR0913 - each is told apart by its name
         results=results,
     )
     if to:
+        to.parent.mkdir(exist_ok=True)
         to.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2))
 
 
@@ -82,6 +84,7 @@ def _rows(seconds: float, certificates: int, tokens: int) -> Iterator[Row]:
     with standing() as stand:
         yield from rows_processes.rows(stand, tokens)
     yield from rows_certificates.rows(certificates)
+    yield from rows_rollout.rows()
 
 
 if __name__ == "__main__":

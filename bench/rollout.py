@@ -1,6 +1,6 @@
 """Time the enrolment of many identities, phase by phase: first run and second run.
 
-    .venv/bin/python bench/rollout.py 100 300 1000
+    .venv/bin/python -m bench.rollout 100 300 1000
 
 Each identity is a service of its own on one host: a key and a request made by openssl,
 one certificate, one generation on disk. The processes are not started
@@ -9,17 +9,20 @@ machine can run. What grows is the work of the two modules on the host and of th
 that signs; the number of tasks does not.
 """
 
-import os
 import re
+import resource
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-PROJECT = Path(__file__).parent.parent
+from bench.contestants import ENVIRONMENT, PROJECT
+from bench.rounds import AbsentError
+
 _PHASE = re.compile(
     r"(certificate authority|requests and signing|installation) ([0-9.]+) s"
 )
@@ -54,19 +57,32 @@ def topology(services: int) -> dict[str, object]:
     }
 
 
-def enrol(directory: Path) -> tuple[float, dict[str, float]]:
-    """Return the seconds of one run, in all and by phase."""
+@dataclass(frozen=True)
+class Run:
+    """What one run took."""
+
+    seconds: float
+    cpu: float  # of the play, its modules and the CA
+    phases: dict[str, float]
+    modules: list[str]  # that ran on the host, once each time
+
+
+def enrol(directory: Path) -> Run:
+    """Run the play once for the topology in `directory`."""
+    runs = directory / "runs"
+    runs.write_text("")
     environment = {
-        **os.environ,
+        **ENVIRONMENT,
         "CERTBOUND_TOPOLOGY": str(directory / "topology.yml"),
         "CERTBOUND_ROOT": str(directory / "root"),
+        "CERTBOUND_BENCH_RUNS": str(runs),
+        "ANSIBLE_CALLBACK_PLUGINS": str(PROJECT / "bench/callbacks"),
+        "ANSIBLE_CALLBACKS_ENABLED": "certbound.kit.summary,module_runs",
     }
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     begun = time.perf_counter()
     done = subprocess.run(
-        [
-            str(PROJECT / ".venv/bin/ansible-playbook"),
-            "bench/enrolment.yml",
-        ],
+        [str(PROJECT / ".venv/bin/ansible-playbook"), "bench/enrolment.yml"],
         cwd=PROJECT,
         env=environment,
         capture_output=True,
@@ -74,28 +90,39 @@ def enrol(directory: Path) -> tuple[float, dict[str, float]]:
         check=False,
     )
     took = time.perf_counter() - begun
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
-        sys.exit(done.stdout[-3000:] + done.stderr)
-    return took, {name: float(size) for name, size in _PHASE.findall(done.stdout)}
+        raise AbsentError(f"the play failed: {(done.stdout + done.stderr)[-3000:]}")
+    return Run(
+        seconds=took,
+        cpu=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        phases={name: float(size) for name, size in _PHASE.findall(done.stdout)},
+        modules=[line.split()[1] for line in runs.read_text().splitlines()],
+    )
+
+
+def prepare(directory: Path, services: int) -> None:
+    """Write the topology that `enrol` rolls out."""
+    document = yaml.safe_dump(topology(services), sort_keys=False)
+    (directory / "topology.yml").write_text(document)
 
 
 def main() -> None:
     """Print one line for each number of identities and run."""
-    columns = "all s    CA s  requests, signing s  install s  ms each"
+    columns = "all s   CPU s    CA s  requests, signing s  install s  ms each"
     print(f"identities  run     {columns}")
     for services in [int(text) for text in sys.argv[1:]] or [100, 300, 1000]:
         with tempfile.TemporaryDirectory() as name:
             directory = Path(name)
-            document = yaml.safe_dump(topology(services), sort_keys=False)
-            (directory / "topology.yml").write_text(document)
-            for run in ("first", "second"):
-                took, phases = enrol(directory)
-                each = 1000 * took / services
+            prepare(directory, services)
+            for number in ("first", "second"):
+                run = enrol(directory)
+                each = 1000 * run.seconds / services
                 print(
-                    f"{services:10}  {run:6} {took:6.1f}  "
-                    f"{phases['certificate authority']:6.1f}  "
-                    f"{phases['requests and signing']:19.1f}  "
-                    f"{phases['installation']:9.1f}  {each:7.1f}",
+                    f"{services:10}  {number:6} {run.seconds:6.1f}  {run.cpu:6.1f}  "
+                    f"{run.phases['certificate authority']:6.1f}  "
+                    f"{run.phases['requests and signing']:19.1f}  "
+                    f"{run.phases['installation']:9.1f}  {each:7.1f}",
                     flush=True,
                 )
 
