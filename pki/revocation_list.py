@@ -27,6 +27,7 @@ from pki.pointers import (
     pointers_of,
     signer_of,
 )
+from pki.serials import Serials
 
 _SKEW = timedelta(minutes=5)  # clocks that differ, as in certificates
 _UNDERSTOOD = {
@@ -114,7 +115,7 @@ class RevocationList:
     number: int
     this_update: datetime
     next_update: datetime
-    serials: frozenset[int] = field(repr=False)
+    serials: Serials = field(repr=False)
 
     def check_current(self, now: datetime, *, bound: timedelta | None = None) -> None:
         """Return if the list can be relied on at `now`.
@@ -265,8 +266,8 @@ def _names(extensions: x509.Extensions) -> tuple[str, ...]:
         raise ListScopeError(f"the list's own name: {error}") from error
 
 
-def _serials(crl: x509.CertificateRevocationList) -> frozenset[int]:
-    return frozenset(_serial(entry) for entry in crl)
+def _serials(crl: x509.CertificateRevocationList) -> Serials:
+    return Serials(_serial(entry) for entry in crl)
 
 
 def _serial(entry: x509.RevokedCertificate) -> int:

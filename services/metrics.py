@@ -21,13 +21,9 @@ the process runs.
     certbound_known_key{key_id}                       1 for each key of the key set
 """
 
-from bisect import bisect_left
-from collections import Counter as Tally
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import cache
-from itertools import accumulate
-from threading import Lock
 from time import perf_counter
 from typing import Self
 
@@ -41,8 +37,8 @@ from prometheus_client import (
     disable_created_metrics,
     generate_latest,
 )
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
+
+from services.tally import Decisions, moment
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 ANSWERED, REFUSED, FAILED = "answered", "refused", "failed"
@@ -76,64 +72,8 @@ _requests_of = cache(_requests.labels)
 _seconds_of = cache(_request_seconds.labels)
 _issued_of = cache(_issued.labels)
 
-
-class _Decisions(Collector):
-    """What guards and gateways decide, and how long it takes them.
-
-    Each request to each service is counted here: a counter and a histogram of the
-    library's lock each part by itself, and cost as much as the decision.
-    """
-
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._counts: Tally[tuple[str, str]] = Tally()
-        self._times = [0] * (len(SECONDS) + 1)
-        self._seconds = 0.0
-        self._lock = Lock()
-        registry.register(self)
-
-    def count(self, outcome: str, reason: str = "") -> None:
-        """Count a decision."""
-        with self._lock:
-            self._counts[outcome, reason] += 1
-
-    def time(self, seconds: float) -> None:
-        """Count how long one took."""
-        with self._lock:
-            self._times[bisect_left(SECONDS, seconds)] += 1
-            self._seconds += seconds
-
-    def let_in(self, seconds: float) -> None:
-        """Count both for a request that was let in."""
-        with self._lock:
-            self._counts[_LET_IN] += 1
-            self._times[bisect_left(SECONDS, seconds)] += 1
-            self._seconds += seconds
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield all as it is now."""
-        with self._lock:
-            counts = dict(self._counts)
-            times, total = list(accumulate(self._times)), self._seconds
-        decisions = CounterMetricFamily(
-            "certbound_guard_decisions",
-            "Requests let in or refused by a guard or a gateway, by the refusal's "
-            "class.",
-            labels=["outcome", "reason"],
-        )
-        for labels, count in {_LET_IN: 0, **counts}.items():
-            decisions.add_metric(labels, count)
-        yield decisions
-        limits = (*map(str, SECONDS), "+Inf")
-        yield HistogramMetricFamily(
-            "certbound_guard_seconds",
-            "Time that the guard took to decide.",
-            buckets=list(zip(limits, times, strict=True)),
-            sum_value=total,
-        )
-
-
-_LET_IN = (ANSWERED, "")
-_decisions = _Decisions(_registry)
+_decisions = Decisions("certbound_guard", SECONDS, ANSWERED)
+_registry.register(_decisions)
 _up = Gauge(
     "certbound_up", "Whether a part is as it must be.", ["part"], registry=_registry
 )
@@ -233,24 +173,20 @@ class guarding:  # noqa: N801 - it is used as a function
     __slots__ = ("_began",)
 
     def __enter__(self) -> None:
-        self._began = perf_counter()
+        self._began = clock()
 
     def __exit__(self, *_raised: object) -> None:
-        guarded(perf_counter() - self._began)
+        guarded(self._began)
 
 
-def guarded(seconds: float) -> None:
-    """Count how long a decision took, whatever it was."""
-    _decisions.time(seconds)
-
-
-# Counts a request that a guard has let in, after so many seconds.
-let_in = _decisions.let_in
+# Count how long a decision took that began at a moment of `clock`, whatever it was; and
+# in the same step a request that was let in.
+clock, guarded, let_in = moment, _decisions.time, _decisions.let_in
 
 
 def accepted() -> None:
     """Count a request that was let in."""
-    _decisions.count(*_LET_IN)
+    _decisions.count(ANSWERED)
 
 
 def refused(refusal: Exception) -> None:

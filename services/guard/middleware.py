@@ -12,7 +12,6 @@ why.
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from logging import DEBUG
-from time import perf_counter
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -84,14 +83,14 @@ class GuardMiddleware:
 
     async def _guard(self, scope: Scope, receive: Receive, send: Send) -> None:
         case = Case(scope, self._clock())
-        began = perf_counter()
+        began = metrics.clock()
         try:
             grant = await judge(case, self._workload)
         except ServiceError as refusal:
-            metrics.guarded(perf_counter() - began)
+            metrics.guarded(began)
             await self._refuse(refusal, case, receive, send)
             return
-        metrics.let_in(perf_counter() - began)
+        metrics.let_in(began)
         if log.shows(DEBUG):
             _note_accepted(grant, scope)
         started = False

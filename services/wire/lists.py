@@ -25,6 +25,7 @@ from pki.revocation_list import RevocationList, verify_list
 from services import log
 from services.errors import ServiceError
 from services.revocation_config import POLL
+from services.wire.memory import LARGE, give_large_blocks_back
 
 LONGEST = 16 * 1024 * 1024  # bytes; a revoked certificate takes about forty
 _POLL = timedelta(seconds=POLL)
@@ -149,6 +150,8 @@ class FollowedList:
             if self._value is None:
                 raise ListUnknownError(f"{self.url}: not changed, and none is here")
             return
+        if len(answer.unverified) >= LARGE:
+            give_large_blocks_back()
         digest = sha256(answer.unverified).hexdigest()
         if digest != self._digest:
             found = await asyncio.to_thread(

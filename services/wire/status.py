@@ -43,7 +43,7 @@ from services.wire.peer import PeerError, RevokedCertificateError, StatusUnknown
 
 _REMEMBERED = 1024  # chains
 _MOST_LISTS = 256
-_MOST_BYTES = 64 * 1024 * 1024  # of lists in DER; read, they take some three times that
+_MOST_BYTES = 64 * 1024 * 1024  # of lists in DER; read, they take half of that
 _IDLE = timedelta(seconds=60)  # after which a list is fetched no more
 
 _SHARD = re.compile(r"[0-9]{1,4}\.crl")

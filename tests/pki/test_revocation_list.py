@@ -109,12 +109,12 @@ def test_good_list_says_what_it_says(forge: Forge) -> None:
     assert (read.names, read.number) == ((), 7)
     assert read.this_update == NOW
     assert read.next_update == NOW + timedelta(days=1)
-    assert read.serials == {0xABC}
+    assert set(read.serials) == {0xABC}
 
 
 def test_empty_list_is_a_list(forge: Forge) -> None:
     """Nothing is revoked."""
-    assert full(forge, revoked=()).serials == frozenset()
+    assert not full(forge, revoked=()).serials
 
 
 def test_shard_says_its_name(forge: Forge) -> None:
@@ -452,6 +452,5 @@ def test_many_serials_cost_little(forge: Forge) -> None:
     ]
     serials = full(forge, revoked=revoked).serials
     assert len(serials) == 20_000
-    cost = sys.getsizeof(serials) + sum(map(sys.getsizeof, serials))
-    assert cost < 4 * 10**6
+    assert sys.getsizeof(serials._octets) < 20_000 * 20 + 100
     assert revoked[7_777].serial in serials

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import Histogram
 from prometheus_client.parser import text_string_to_metric_families
 
-from services import metrics
+from services import metrics, tally
 from tests.services.guarding import Service, guarded
 from tests.services.mesh import Instance, Mesh, Serve
 from tests.services.running import Tokens, request, token_service
@@ -185,12 +185,17 @@ def test_a_missing_scope_is_a_refusal_after_the_guard(
     assert (answered(), refused()) == (1, 1)
 
 
-def test_the_time_of_decisions_is_shown_as_the_library_would_show_it() -> None:
+def test_the_time_of_decisions_is_shown_as_the_library_would_show_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Its own histogram, given the same, rises by the same in each bucket."""
     theirs = Histogram("theirs", "", buckets=metrics.SECONDS, registry=None)
     before = of_decisions()
-    for seconds in (0.0, 0.001, 0.0011, 0.3, 5.0, 7.0):
-        metrics.let_in(seconds)
+    monkeypatch.setattr(tally, "perf_counter", lambda: 8.0)
+    for seconds in (0.0, 0.0009765625, 0.001953125, 0.25, 5.0, 7.0):  # exact in bits
+        metrics.let_in(8.0 - seconds)
+        metrics.guarded(8.0 - seconds)
+        theirs.observe(seconds)
         theirs.observe(seconds)
     risen = {name: value - before[name] for name, value in of_decisions().items()}
     shown = {
