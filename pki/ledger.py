@@ -15,13 +15,12 @@ stand the heads that `witness` compares with.
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
-from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from pki import clock, database
+from pki import clock, database, questions
 from pki.canonical import canonical_json, canonical_texts
 from pki.engine import Connection, LedgerError, RuleError
 from pki.entry import Entry, Event, Reason, Revocation
@@ -52,35 +51,6 @@ class VerifiedLedger:
     head: str  # the newest hash: whoever keeps it can tell a rewritten history
 
 
-_STATED = tuple(field.name for field in fields(Entry))
-_stated_of = attrgetter(*_STATED)
-# Columns that old entries were hashed without.
-_LATER = {"reason", "authority", "detail"}
-_COLUMNS = ("sequence", *_STATED, "previous", "hash")
-_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM entry"  # noqa: S608 - our own names
-_SELECT_STATED = f"SELECT {', '.join(_STATED)} FROM entry"  # noqa: S608 - our own names
-# The index of keys has these alone: nothing is issued that was not planned.
-_INDEXED = "event IN ('planned', 'revoked')"
-_OF_KEY = f"spki_sha256 = ? AND {_INDEXED}"
-_HOLDERS = (
-    "SELECT spki_sha256, identity FROM entry"  # noqa: S608 - as above
-    f" WHERE spki_sha256 IN ({{}}) AND {_INDEXED} ORDER BY sequence"
-)
-_AT_ONCE = 500  # keys or identities that are asked about in one statement
-_PLANNED_FOR_KEY = f"SELECT issuer, serial FROM entry WHERE {_OF_KEY}"  # noqa: S608 - as above
-_STANDING = (
-    f"WITH asked (name) AS (VALUES {{}}) SELECT {', '.join(_STATED)}"  # noqa: S608 - our own names
-    " FROM asked CROSS JOIN entry WHERE sequence = (SELECT MAX(sequence)"
-    " FROM entry AS own WHERE own.identity = name AND own.event = 'issued')"
-    " AND NOT EXISTS (SELECT 1 FROM entry AS over WHERE over.issuer = entry.issuer"
-    " AND over.serial = entry.serial AND over.event IN ('superseded', 'revoked'))"
-).replace(" certificate,", " NULL,")
-_INSERT = (
-    f"INSERT INTO entry ({', '.join(_COLUMNS)}) "  # noqa: S608 - our own names
-    f"VALUES ({', '.join('?' * len(_COLUMNS))})"
-)
-
-
 class Ledger:
     """An open ledger. One process writes at a time: it holds the CA's lock."""
 
@@ -101,15 +71,15 @@ class Ledger:
         sequence, previous = self.newest()
         rows = []
         for number, entry in enumerate(entries, sequence + 1):
-            stated = _stated_of(entry)
-            columns = dict(zip(_STATED, stated, strict=True))
+            stated = questions.stated_of(entry)
+            columns = dict(zip(questions.STATED, stated, strict=True))
             columns |= {"sequence": number, "previous": previous}
-            octets = canonical_texts(_hashed(columns))
+            octets = canonical_texts(questions.hashed(columns))
             following = hashlib.sha256(octets).hexdigest()
             rows.append((number, *stated, previous, following))
             previous = following
         try:
-            self.connection.execute_many(_INSERT, rows)
+            self.connection.execute_many(questions.INSERT, rows)
         except RuleError as error:
             told = ", ".join(f"{one.event} serial {one.serial}" for one in entries)
             said = told if len(entries) == 1 else f"one of {told}"
@@ -129,10 +99,10 @@ class Ledger:
     def holders_of(self, keys: Sequence[str]) -> dict[str, str]:
         """Return the identities that keys were first planned for; new ones lack."""
         found: dict[str, str] = {}
-        for first in range(0, len(keys), _AT_ONCE):
-            asked = keys[first : first + _AT_ONCE]
-            places = ", ".join("?" * len(asked))
-            rows = self.connection.execute(_HOLDERS.format(places), asked)
+        for first in range(0, len(keys), questions.AT_ONCE):
+            asked = keys[first : first + questions.AT_ONCE]
+            places = ", ".join(["(?)"] * len(asked))
+            rows = self.connection.execute(questions.HOLDERS.format(places), asked)
             for key, identity in rows:
                 found.setdefault(key, identity)
         return found
@@ -141,44 +111,43 @@ class Ledger:
         self, identity: str, *, spki_sha256: str | None = None
     ) -> Entry | None:
         """Return the last certificate of `identity`, for the given key if one is."""
-        chosen, values = "identity = ?", [identity]
+        chosen, values = questions.of_identity(Event.ISSUED), [identity]
         if spki_sha256 is not None:
             # An expression has no index: a key has few entries, an identity many.
-            chosen = f"identity || '' = ? AND (issuer, serial) IN ({_PLANNED_FOR_KEY})"
+            chosen = (
+                f"identity || '' = ? AND event = 'issued' AND {questions.BY_SERIAL}"
+                f" AND (issuer, serial) IN ({questions.PLANNED_FOR_KEY})"
+            )
             values.append(spki_sha256)
-        return self._first(
-            f"{chosen} AND event = ? ORDER BY sequence DESC", [*values, Event.ISSUED]
-        )
+        return self._first(f"{chosen} ORDER BY sequence DESC", values)
 
     def find(self, event: Event, *, issuer: str, serial: str) -> Entry | None:
         """Return what the ledger has on this event of a certificate, if anything."""
-        return self._first(
-            "issuer = ? AND serial = ? AND event = ?", [issuer, serial, event]
-        )
+        return self._first(questions.of_serial(event), [issuer, serial])
 
     def standing(self, identities: Sequence[str]) -> Iterator[Entry]:
         """Yield the newest certificate of each identity, without its octets.
 
         One that was superseded or revoked stands no more.
         """
-        for first in range(0, len(identities), _AT_ONCE):
-            asked = identities[first : first + _AT_ONCE]
+        for first in range(0, len(identities), questions.AT_ONCE):
+            asked = identities[first : first + questions.AT_ONCE]
             places = ", ".join(["(?)"] * len(asked))
-            yield from self._read(_STANDING.format(places), asked)
+            yield from self._read(questions.STANDING.format(places), asked)
 
     def is_revoked_key(self, spki_sha256: str) -> bool:
         """Return whether a certificate for this key was ever revoked."""
-        chosen = f"{_OF_KEY} AND event || '' = ?"  # as above
+        chosen = f"{questions.OF_KEY} AND event || '' = ?"  # as above
         return self._first(chosen, [spki_sha256, Event.REVOKED]) is not None
 
     def issued(self, *, after: datetime, identity: str | None = None) -> list[Entry]:
         """Return all certificates that end after a moment, revoked ones included."""
         ends = clock.to_text(after)
         if identity is None:
-            clause, values = "event = ? AND not_after > ?", [Event.ISSUED, ends]
+            clause, values = f"{questions.ENDING} > ?", [Event.ISSUED, ends]
         else:
-            clause = "identity = ? AND event = ? AND not_after || '' > ?"
-            values = [identity, Event.ISSUED, ends]
+            clause = f"{questions.of_identity(Event.ISSUED)} AND not_after || '' > ?"
+            values = [identity, ends]
         return list(self._entries(f"WHERE {clause} ORDER BY sequence", values))
 
     def unanswered(self, *, after: datetime, since: datetime) -> Iterator[Entry]:
@@ -187,10 +156,7 @@ class Ledger:
         An answer made at `since` or earlier is as good as none.
         """
         return self._entries(
-            "WHERE event = ? AND not_after > ? AND identity LIKE '%@%'"
-            " AND NOT EXISTS (SELECT 1 FROM answer WHERE answer.issuer = entry.issuer"
-            " AND answer.serial = entry.serial AND digest = 'sha256'"
-            " AND this_update > ?) ORDER BY sequence",
+            f"WHERE {questions.UNANSWERED} ORDER BY sequence",
             [Event.ISSUED, clock.to_text(after), clock.to_text(since)],
         )
 
@@ -205,7 +171,7 @@ class Ledger:
             chosen = "event = 'revoked' AND sequence > ? AND not_after || '' >= ?"
             values: list[object] = [after, clock.to_text(ending)]
         else:
-            chosen = "event = ? AND not_after >= ?"
+            chosen = f"{questions.ENDING} >= ?"
             values = [Event.REVOKED, clock.to_text(ending)]
         rows = self.connection.execute(
             f"SELECT {COLUMNS} FROM entry"  # noqa: S608 - our own names
@@ -231,24 +197,22 @@ class Ledger:
     def sequence_of(self, entry: Entry) -> int:
         """Return the place of an entry in the chain, 0 if it is not there."""
         row = self.connection.execute(
-            "SELECT sequence FROM entry WHERE issuer = ? AND serial = ? AND event = ?",
-            [entry.issuer, entry.serial, entry.event],
+            f"SELECT sequence FROM entry WHERE {questions.of_serial(entry.event)}",  # noqa: S608 - our own names
+            [entry.issuer, entry.serial],
         ).fetchone()
         return row[0] if row else 0
 
     def living_authorities(self, *, now: datetime) -> set[str]:
         """Return the key identifiers that signed services' certificates of today."""
         rows = self.connection.execute(
-            "SELECT DISTINCT authority FROM entry WHERE event = ? AND not_after > ?"
-            " AND identity LIKE '%@%' AND authority IS NOT NULL",
-            [Event.ISSUED, clock.to_text(now)],
+            questions.AUTHORITIES, [Event.ISSUED, clock.to_text(now)]
         )
         return {authority for (authority,) in rows}
 
     def entries_of(self, identity: str, event: Event) -> Iterator[Entry]:
         """Yield what happened to the certificates of one identity, oldest first."""
         return self._entries(
-            "WHERE identity = ? AND event = ? ORDER BY sequence", [identity, event]
+            f"WHERE {questions.of_identity(event)} ORDER BY sequence", [identity]
         )
 
     def entries(self) -> Iterator[Entry]:
@@ -271,8 +235,8 @@ class Ledger:
 
     def _verify(self) -> VerifiedLedger:
         previous, count, issued = _BEGINNING, 0, 0
-        for row in self.connection.execute(f"{_SELECT} ORDER BY sequence"):
-            columns = dict(zip(_COLUMNS, row, strict=True))
+        for row in self.connection.execute(f"{questions.SELECT} ORDER BY sequence"):
+            columns = dict(zip(questions.COLUMNS, row, strict=True))
             count += 1
             if columns["sequence"] != count:  # 1
                 raise BrokenLedgerError(f"entry {count} is missing")
@@ -290,11 +254,11 @@ class Ledger:
         return next(self._entries(f"WHERE {clause} LIMIT 1", values), None)
 
     def _entries(self, clause: str, values: list[str]) -> Iterator[Entry]:
-        return self._read(f"{_SELECT_STATED} {clause}", values)
+        return self._read(f"{questions.SELECT_STATED} {clause}", values)
 
     def _read(self, statement: str, values: Sequence[str]) -> Iterator[Entry]:
         for row in self.connection.execute(statement, values):
-            stated = dict(zip(_STATED, row, strict=True))
+            stated = dict(zip(questions.STATED, row, strict=True))
             stated["event"] = Event(stated["event"])
             if stated["reason"] is not None:
                 stated["reason"] = Reason(stated["reason"])
@@ -323,16 +287,8 @@ def read_ledger(path: Path) -> Iterator[Ledger]:
         yield Ledger(connection)
 
 
-def _hash(columns: dict[str, object]) -> str:
+def _hash(columns: dict[str, Any]) -> str:
     try:
-        return hashlib.sha256(canonical_json(_hashed(columns))).hexdigest()
+        return hashlib.sha256(canonical_json(questions.hashed(columns))).hexdigest()
     except TypeError:  # a column turned into bytes: no entry of ours has that hash
         return ""
-
-
-def _hashed(columns: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: value
-        for name, value in columns.items()
-        if value is not None or name not in _LATER
-    }

@@ -219,7 +219,7 @@ def _statements(part: Part) -> Iterator[str]:
         yield _function(part.name, body)
         yield _trigger(part.name, "AFTER INSERT", part.table)
     elif isinstance(part, Loosened):
-        constraint = f"{part.table}_{part.column}_key"
+        constraint = "_".join((part.table, *part.columns, "key"))
         yield f"ALTER TABLE {part.table} DROP CONSTRAINT {constraint}"
     else:
         yield _typed(part)

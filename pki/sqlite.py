@@ -4,6 +4,7 @@ A commit that has returned survives a power cut. `database` comes here.
 """
 
 import os
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -170,13 +171,9 @@ def _loosen(raw: sqlite3.Connection, part: Loosened) -> None:
             [table],
         )
     )
-    unique = f"{part.column} TEXT NOT NULL UNIQUE"
     raw.execute("PRAGMA legacy_alter_table = ON")  # rules elsewhere name the table
-    raw.execute(
-        made.pop(table)
-        .replace(unique, unique.removesuffix(" UNIQUE"))
-        .replace(f"TABLE {table} ", f"TABLE {new} ", 1)
-    )
+    loose = _without(made.pop(table), part.columns)
+    raw.execute(re.sub(rf'TABLE "?{table}"? ', f"TABLE {new} ", loose, count=1))
     raw.execute(f"INSERT INTO {new} SELECT * FROM {table} ORDER BY sequence")  # noqa: S608 - our own names
     raw.execute("DELETE FROM sqlite_sequence WHERE name = ?", [new])
     raw.execute("UPDATE sqlite_sequence SET name = ? WHERE name = ?", [new, table])
@@ -185,6 +182,14 @@ def _loosen(raw: sqlite3.Connection, part: Loosened) -> None:
     for statement in made.values():
         raw.execute(statement)
     raw.execute("PRAGMA legacy_alter_table = OFF")
+
+
+def _without(statement: str, columns: Sequence[str]) -> str:
+    """Return what makes a table, without what says that columns are UNIQUE."""
+    if len(columns) == 1:
+        stated = f"{columns[0]} TEXT NOT NULL"
+        return statement.replace(f"{stated} UNIQUE", stated)
+    return re.sub(rf",\s*UNIQUE \({', '.join(columns)}\)", "", statement)
 
 
 def _statement(part: str | Rule | Effect) -> str:

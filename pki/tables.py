@@ -33,10 +33,10 @@ class Effect(NamedTuple):
 
 
 class Loosened(NamedTuple):
-    """A column of `table` that was UNIQUE, and needs not be: its index goes."""
+    """Columns of `table` that were UNIQUE, and are no more: their index goes."""
 
     table: str
-    column: str
+    columns: tuple[str, ...]
 
 
 Part = str | Rule | Effect | Loosened
@@ -185,17 +185,34 @@ CREATE TABLE listed (
     Rule("listed_is_never_removed", "DELETE", "listed", "a revocation would be lost"),
 )
 
-# What is indexed by hashes, keys and serials is at random places: each of them is a
-# page more to write. The chain itself keeps hashes apart, and a key is looked for in
-# what was planned and revoked. An identity's newest certificate is found in order.
+# Each index has what is looked for in it, and no more. What stands there by hash, by
+# key or by serial is at a random place, and each of these is a page more to write: the
+# chain itself keeps hashes apart, keys are looked for in what was planned and revoked,
+# and what was superseded stands beside its identity.
 _SIXTH: Step = (
-    Loosened("entry", "hash"),
+    Loosened("entry", ("hash",)),
+    Loosened("entry", ("issuer", "serial", "event")),
+    """
+CREATE UNIQUE INDEX entry_by_serial ON entry (issuer, serial, event)
+WHERE event IN ('planned', 'issued', 'rotated')""",
+    """
+CREATE UNIQUE INDEX entry_revoked_once ON entry (issuer, serial)
+WHERE event = 'revoked'""",
+    """
+CREATE UNIQUE INDEX entry_superseded_once ON entry (identity, issuer, serial)
+WHERE event = 'superseded'""",
     "DROP INDEX entry_by_key",
     """
 CREATE INDEX entry_by_key ON entry (spki_sha256)
 WHERE event IN ('planned', 'revoked')""",
     "DROP INDEX entry_by_identity",
-    "CREATE INDEX entry_by_identity ON entry (identity, event, sequence)",
+    """
+CREATE INDEX entry_by_identity ON entry (identity, event, sequence)
+WHERE event IN ('issued', 'rotated')""",
+    "DROP INDEX entry_by_end",
+    """
+CREATE INDEX entry_by_end ON entry (event, not_after)
+WHERE event IN ('issued', 'revoked')""",
 )
 
 STEPS: dict[int, Step] = {

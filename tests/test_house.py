@@ -28,7 +28,7 @@ FLOORS = [
     {"pki.passphrase", "pki.place", "pki.sqlite", "pki.envelope", "pki.pkcs11"},
     {"pki.archive", "pki.postgresql", "pki.unsigned"},
     {"pki.database"},
-    {"pki.path", "pki.published", "pki.listed"},
+    {"pki.path", "pki.published", "pki.listed", "pki.questions"},
     {"pki.ledger"},
     {"pki.pointers", "pki.profile", "pki.rotation_steps"},
     {"pki.leaf", "pki.lint_pointers"},
