@@ -20,7 +20,7 @@ not verify never comes this far, because the handshake requires one.
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from services.wire.peer import OUTSIDE
@@ -29,6 +29,7 @@ _VERSIONS = {
     "TLSv1.2": ssl.TLSVersion.TLSv1_2.value,
     "TLSv1.3": ssl.TLSVersion.TLSv1_3.value,
 }
+_REMEMBERED = 1024  # certificates; about 2 kB each
 _DER = 2  # what the private call takes for it
 
 
@@ -61,7 +62,7 @@ def extension(tls: ssl.SSLObject) -> dict[str, object]:
     members: dict[str, object] = {
         "server_cert": None,
         "client_cert": leaf,
-        "client_cert_chain": tuple(map(ssl.DER_cert_to_PEM_cert, chain)),
+        "client_cert_chain": tuple(map(_pem, chain)),
         "tls_version": _VERSIONS.get(tls.version() or ""),
         "cipher_suite": _cipher_suites().get(cipher[0]) if cipher else None,
     }
@@ -95,6 +96,12 @@ def chain_of(tls: ssl.SSLObject) -> tuple[bytes, ...]:
     if inner is not None:
         return tuple(certificate.public_bytes(_DER) for certificate in inner())
     return (leaf,)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _pem(der: bytes) -> str:
+    """Return one form of the other; the same come with nearly every connection."""
+    return ssl.DER_cert_to_PEM_cert(der)
 
 
 @cache
