@@ -18,6 +18,7 @@ from bench import (
     rows_certificates,
     rows_latency,
     rows_processes,
+    rows_pythons,
     rows_renewals,
     rows_requests,
     rows_rollout,
@@ -43,6 +44,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 @click.option("--only", default="", help="Rows with this in their name.")
 @click.option("--certificates", default=1_000_000, help="In the largest ledger.")
 @click.option("--tokens", default=1_000_000, help="Before memory is looked at.")
+@click.option("--beside", multiple=True, help="Another Python with the same packages.")
 @click.option("--json", "to", type=click.Path(path_type=Path), help="Write them here.")
 def main(  # noqa: PLR0913 - each is told apart by its name
     *,
@@ -51,6 +53,7 @@ def main(  # noqa: PLR0913 - each is told apart by its name
     only: str,
     certificates: int,
     tokens: int,
+    beside: tuple[str, ...],
     to: Path | None,
 ) -> None:
     """Measure, print one table, and write it as JSON."""
@@ -58,7 +61,7 @@ def main(  # noqa: PLR0913 - each is told apart by its name
         raise click.ClickException("two cores are needed: one to ask, one to answer")
     console = Console(stderr=True)
     results = []
-    for row in _rows(seconds, certificates, tokens):
+    for row in _rows(seconds, certificates, tokens, beside):
         if only.lower() in row.name.lower():
             console.print(f"measuring: {row.name}")
             results.append(measure(row, rounds=rounds))
@@ -74,9 +77,13 @@ def main(  # noqa: PLR0913 - each is told apart by its name
         to.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2))
 
 
-def _rows(seconds: float, certificates: int, tokens: int) -> Iterator[Row]:
+def _rows(
+    seconds: float, certificates: int, tokens: int, beside: tuple[str, ...]
+) -> Iterator[Row]:
     with standing() as stand:
         yield from rows_requests.rows(stand, seconds)
+    with standing() as stand:
+        yield from rows_pythons.rows(stand, seconds, beside)
     with standing() as stand:
         yield from rows_latency.rows(stand, seconds)
     with standing() as stand:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Struct
 
-from bench.contestants import LOAD, PROJECT, Contestant
+from bench.contestants import ENVIRONMENT, LOAD, PROJECT, Contestant
 from bench.load import Outcome
 from bench.rounds import AbsentError, Sample
 
@@ -21,11 +21,14 @@ class FailedError(AbsentError):
     """More than a few requests were not answered with 200."""
 
 
-def outcome(job: Struct, driver: str = "bench.load") -> Outcome:
+def outcome(
+    job: Struct, driver: str = "bench.load", python: str = sys.executable
+) -> Outcome:
     """Do a job on the load's core."""
     done = subprocess.run(
-        ["taskset", "-c", str(LOAD), sys.executable, "-m", driver],
+        ["taskset", "-c", str(LOAD), python, "-m", driver],
         cwd=PROJECT,
+        env=ENVIRONMENT,
         input=msgspec.json.encode(job),
         stdout=subprocess.PIPE,
         check=True,
@@ -34,7 +37,11 @@ def outcome(job: Struct, driver: str = "bench.load") -> Outcome:
 
 
 def asking(
-    server: Contestant, job: Struct, *behind: Contestant, driver: str = "bench.load"
+    server: Contestant,
+    job: Struct,
+    *behind: Contestant,
+    driver: str = "bench.load",
+    python: str = sys.executable,
 ) -> Callable[[], Sample]:
     """Return what asks `server` for one round, counting those `behind` it as well.
 
@@ -44,7 +51,7 @@ def asking(
     def ask() -> Sample:
         servers = (server, *behind)
         before = sum(one.cpu() for one in servers)
-        found = outcome(job, driver)
+        found = outcome(job, driver, python)
         cpu = sum(one.cpu() for one in servers) - before
         failed = sum(found.others.values())
         if failed * 100 > found.answered:

@@ -56,7 +56,12 @@ class Stand:
 
     # -- ours ------------------------------------------------------------------------
 
-    def token_service(self, name: str = "token-service", **changes: Any) -> Contestant:
+    def token_service(
+        self,
+        name: str = "token-service",
+        python: str = sys.executable,
+        **changes: Any,
+    ) -> Contestant:
         """Start a token service of ours."""
         port = free_port()
         state = self.directory / f"{name}-state"
@@ -72,7 +77,7 @@ class Stand:
                 for name in ("token", "introspection", "revocation")
             },
         )
-        return self._ours(name, port, {**document, **changes})
+        return self._ours(name, port, {**document, **changes}, python)
 
     def orders(
         self, tokens: Contestant, *, app: str, name: str, **changes: Any
@@ -105,12 +110,12 @@ class Stand:
         )
         return self._ours(name, port, {**document, **changes})
 
-    def hello(self, name: str = "hello") -> Contestant:
+    def hello(self, name: str = "hello", python: str = sys.executable) -> Contestant:
         """Start uvicorn as we set it up, with the shortest of applications."""
         port = free_port()
         current = self.mesh.instance("orders").current
         module = "bench.servers.hello"
-        command = [sys.executable, "-m", module, str(current), str(port)]
+        command = [python, "-m", module, str(current), str(port)]
         return self.start(name, command, port)
 
     # -- theirs ----------------------------------------------------------------------
@@ -234,10 +239,16 @@ class Stand:
         url = f"https://localhost:{server.port}"
         return httpx.Client(verify=context, trust_env=False, base_url=url)
 
-    def _ours(self, name: str, port: int, document: Mapping[str, Any]) -> Contestant:
+    def _ours(
+        self,
+        name: str,
+        port: int,
+        document: Mapping[str, Any],
+        python: str = sys.executable,
+    ) -> Contestant:
         path = self.directory / f"{name}.json"
         path.write_text(json.dumps(document))
-        command = [sys.executable, "-m", "services", "run", str(path)]
+        command = [python, "-m", "services", "run", str(path)]
         return self.start(name, command, port)
 
 
