@@ -32,7 +32,7 @@ _EXTENSIONS = {  # what each kind has, and whether it is critical
     },
 }
 _OPTIONAL = {"full": {ExtensionOID.FRESHEST_CRL: False}}
-_NEVER = {x509.ReasonFlags.certificate_hold, x509.ReasonFlags.remove_from_crl}
+_NEVER = (x509.ReasonFlags.certificate_hold, x509.ReasonFlags.remove_from_crl)
 
 
 def verify_draft(
@@ -147,12 +147,14 @@ def _check_distribution_point(crl: x509.CertificateRevocationList) -> None:
 
 def _check_entries(crl: x509.CertificateRevocationList) -> None:
     seen: set[int] = set()
+    made = crl.last_update_utc  # read anew each time it is asked for, as the serials
     for entry in crl:
-        if entry.serial_number in seen:
-            raise LintError("entries", f"{entry.serial_number:x} is there twice")
-        seen.add(entry.serial_number)
-        if entry.revocation_date_utc > crl.last_update_utc:
-            raise LintError("entries", f"{entry.serial_number:x} is of the future")
+        serial = entry.serial_number
+        if serial in seen:
+            raise LintError("entries", f"{serial:x} is there twice")
+        seen.add(serial)
+        if entry.revocation_date_utc > made:
+            raise LintError("entries", f"{serial:x} is of the future")
         for extension in entry.extensions:
             if extension.oid != CRLEntryExtensionOID.CRL_REASON or extension.critical:
                 raise LintError(

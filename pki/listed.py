@@ -12,6 +12,7 @@ from pki import clock
 from pki.engine import Connection
 from pki.entry import Reason, Revocation
 
+_REASONS = {reason.value: reason for reason in Reason}  # lists are long
 COLUMNS = "sequence, serial, recorded_at, reason, not_after"  # of a revocation's entry
 
 
@@ -58,6 +59,6 @@ def read_revocation(row: tuple[int, str, str, str, str]) -> Revocation:
         sequence,
         int(serial, 16),
         clock.from_text(at),
-        Reason(reason),
+        _REASONS[reason],
         clock.from_text(not_after),
     )

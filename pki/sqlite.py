@@ -14,6 +14,7 @@ from pki.engine import LedgerError, RuleError
 from pki.tables import STEPS, VERSION, Effect, Loosened, Rule
 
 _PATIENCE = 30.0  # seconds, while another process writes
+_CACHE = 32 * 1024  # KiB at most: a batch that does not fit is written twice
 
 
 class SqliteConnection:
@@ -132,6 +133,7 @@ def _opened(path: Path, mode: str = "") -> Iterator[sqlite3.Connection]:
     )
     try:
         raw.execute("PRAGMA synchronous = FULL")
+        raw.execute(f"PRAGMA cache_size = -{_CACHE}")
         yield raw
     except sqlite3.DatabaseError as error:
         raise LedgerError(f"{path} cannot be used as a ledger: {error}") from error
