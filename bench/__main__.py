@@ -1,6 +1,6 @@
 """Measure what the program exists for, against peers and limits, in one run.
 
-python -m bench                              every row, 5 rounds of 2 seconds
+python -m bench                              every row, 5 rounds of 1.5 seconds
 python -m bench --rounds 9 --only "DPoP"     those whose name has this in it
 """
 
@@ -40,7 +40,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 @click.command()
 @click.option("--rounds", default=5, show_default=True, help="Beside one to warm up.")
-@click.option("--seconds", default=2.0, show_default=True, help="Of asking, a round.")
+@click.option("--seconds", default=1.5, show_default=True, help="Of asking, a round.")
 @click.option("--only", default="", help="Rows with this in their name.")
 @click.option("--certificates", default=1_000_000, help="In the largest ledger.")
 @click.option("--tokens", default=1_000_000, help="Before memory is looked at.")
