@@ -86,7 +86,7 @@ class RedisStore:
             url: as `open_store` has checked it; it may hold a password.
             scope: the issuer whose state this is.
             clock: the present moment.
-            patience: how long an operation may take, connecting included.
+            patience: how long an operation may take, and connecting before it.
             password: of the URL's user, if it is not in the URL.
         """
         self._prefix = f"certbound:{scope}:".encode()
@@ -95,7 +95,7 @@ class RedisStore:
         self._pool = ConnectionPool.from_url(
             url,
             password=password,
-            # One bound for an operation, in `_ask`, and none for each of its steps.
+            # One bound for all steps of connecting, in `_connected`.
             socket_timeout=None,
             socket_connect_timeout=None,
             retry=Retry(NoBackoff(), 0),
@@ -177,11 +177,11 @@ class RedisStore:
             StateUnavailableError: there is no answer in time, or it is an error.
         """
         try:
-            async with asyncio.timeout(self._patience):
-                return await (await self._connected()).ask(*command)
+            line = self._line
+            if line is None or not line.is_open:
+                line = await self._connected()
+            return await line.ask(*command)
         except TimeoutError as error:
-            if self._line is not None:
-                self._line.hang_up()
             raise StateUnavailableError(
                 f"Redis: no answer in {self._patience} s"
             ) from error
@@ -191,13 +191,16 @@ class RedisStore:
             ) from error
 
     async def _connected(self) -> Line:
-        if self._line is None or not self._line.is_open:
-            async with self._connecting:
-                if self._line is None or not self._line.is_open:
-                    connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+        async with asyncio.timeout(self._patience), self._connecting:
+            if self._line is None or not self._line.is_open:  # nobody was faster
+                connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+                try:
                     await connection.connect()
-                    self._line = Line(connection)
-        return self._line
+                except BaseException:
+                    await connection.disconnect(nowait=True)
+                    raise
+                self._line = Line(connection, self._patience)
+            return self._line
 
 
 def _lifetime(over: int, now: int) -> int:

@@ -151,8 +151,7 @@ class SqliteStore:
         Raises:
             StateUnavailableError: it fails, or the other process does not stop.
         """
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._patience
+        deadline: float | None = None
         while True:
             try:
                 return operation(self._opened())
@@ -160,7 +159,9 @@ class SqliteStore:
                 busy = is_busy(error)
                 if not busy:
                     self._close()  # the next operation finds out whether it is mended
-                if not busy or loop.time() >= deadline:
+                now = asyncio.get_running_loop().time()
+                deadline = deadline or now + self._patience
+                if not busy or now >= deadline:
                     raise StateUnavailableError(f"{self._path}: {error}") from error
             await asyncio.sleep((1 + secrets.randbelow(_LONGEST_WAIT)) / 1000)
 
