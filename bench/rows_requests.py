@@ -51,6 +51,8 @@ def _tokens(
             "token service": ask(ours),
             "oidc-provider": ask_them(),
             "hello": ask(hello),
+            # Reads the form, signs, answers, and asks nobody who he is.
+            "floor": ask(stand.floor()),
         },
         goals=[
             Goal(against="oidc-provider", ratio=2.5),

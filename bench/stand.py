@@ -118,6 +118,13 @@ class Stand:
         command = [python, "-m", module, str(current), str(port)]
         return self.start(name, command, port)
 
+    def floor(self) -> Contestant:
+        """Start uvicorn as we set it up, with what any token service has to do."""
+        port = free_port()
+        current = self.mesh.instance("orders").current
+        command = [sys.executable, "-m", "bench.servers.floor", str(current), str(port)]
+        return self.start("floor", command, port)
+
     # -- theirs ----------------------------------------------------------------------
 
     def peer(self, script: str, name: str, **given: Any) -> Contestant:
