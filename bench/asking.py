@@ -16,7 +16,6 @@ from bench.contestants import ENVIRONMENT, LOAD, PROJECT, Contestant
 from bench.load import Outcome
 from bench.rounds import AbsentError, Sample
 
-
 _FEW = 10  # a proof without the server's nonce on each connection is to be expected
 
 
