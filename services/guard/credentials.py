@@ -87,19 +87,19 @@ def credentials(headers: Headers, query: bytes) -> Credentials:
     return Credentials(scheme, token.decode("ascii"), proof)
 
 
-def bearer_field(headers: Headers, query: bytes) -> bytes | None:
-    """Return the one Authorization field, as it came, of a request without a proof.
+def brought(headers: Headers, query: bytes) -> tuple[bytes, bool] | None:
+    """Return the one Authorization field, as it came, and whether a proof is there.
 
     None for every request that `credentials` might refuse for what stands beside it.
     """
     names = [*map(_NAME, headers)]
     if not b"".join(names).islower():  # as every server has them; else look closely
         names = [name.lower() for name in names]
-    if names.count(b"authorization") != 1 or b"dpop" in names:
+    if names.count(b"authorization") != 1 or names.count(b"dpop") > 1:
         return None
     if query and _has_token(query):
         return None
-    return headers[names.index(b"authorization")][1]
+    return headers[names.index(b"authorization")][1], b"dpop" in names
 
 
 def _has_token(query: bytes) -> bool:

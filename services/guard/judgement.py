@@ -35,10 +35,12 @@ from services.guard.errors import (
     UnusableCertificateError,
 )
 from services.guard.grant import Grant
+from services.guard.remembered import LetIn
 from services.guard.replays import Replays
 from services.guard.revocations import RevocationsUnknownError
 from services.guard.workload import Workload
-from services.proof.dpop import DpopProof, verify_proof
+from services.proof.binding import check_holder, confirmation_of_key
+from services.proof.dpop import DpopProof, proof_header, verify_proof
 from services.proof.dpop_errors import WrongUriError
 from services.proof.errors import WrongCertificateError
 from services.wire import peer as peers
@@ -82,14 +84,7 @@ async def judge(case: Case, workload: Workload) -> Grant:
     config = workload.config
     known = workload.remembered.find(case.scope, config, case.now)
     if known is not None:
-        case.scheme, case.unverified_token = BEARER, known.token.text
-        grant = replace(known.grant)  # like that one, and this request's own
-        case.peer = grant.peer
-        workload.certificates.note(grant.peer)
-        revocations = workload.revocations
-        if revocations is None or not revocations.passes(grant.token_id, case.now):
-            await _check_revocation(grant, workload)  # 6
-        return grant
+        return await _judge_again(case, known, workload)
     brought = brought_by(case)  # 1
     peer = case.peer = sender(case, workload, workload.federation)  # 2
     proof = await proof_of(case, brought, workload)  # 3
@@ -110,10 +105,30 @@ async def judge(case: Case, workload: Workload) -> Grant:
         workload.certificates.check(peer, refusal)
         raise
     await _check_revocation(grant, workload)  # 6
-    if proof is None:
-        # By the document of the beginning: a newer one may have come meanwhile.
-        workload.remembered.keep(case.scope, grant, token, key, config, case.now)
-    elif workload.replays is not None:
+    if proof is not None and workload.replays is not None:
+        await workload.replays.spend(proof)  # 7
+    by = None if proof is None else proof.thumbprint
+    # By the document of the beginning: a newer one may have come meanwhile.
+    workload.remembered.keep(case.scope, grant, token, by, key, config, case.now)
+    return grant
+
+
+async def _judge_again(case: Case, known: LetIn, workload: Workload) -> Grant:
+    """Return a grant like that of an earlier request, by what may differ in this."""
+    grant = replace(known.grant)  # this request's own
+    case.unverified_token, case.peer = known.token.text, grant.peer
+    workload.certificates.note(grant.peer)
+    proof, case.scheme = None, BEARER
+    if known.by is not None:
+        case.scheme, unverified = DPOP, proof_header(case.scope["headers"])
+        brought = Credentials(DPOP, known.token.text, unverified)
+        proof = await proof_of(case, brought, workload)  # 3
+        named = confirmation_of_key(known.by)
+        check_holder(named, presented=grant.peer.thumbprint, proof=proof)  # 5
+    revocations = workload.revocations
+    if revocations is None or not revocations.passes(grant.token_id, case.now):
+        await _check_revocation(grant, workload)  # 6
+    if proof is not None and workload.replays is not None:
         await workload.replays.spend(proof)  # 7
     return grant
 
@@ -173,9 +188,10 @@ async def proof_of(case: Case, brought: Credentials, site: Site) -> DpopProof | 
     """
     if brought.scheme != DPOP or brought.unverified_proof is None:
         return None
-    if site.replays is None or not site.origins:
+    replays, origins = site.replays, site.origins
+    if replays is None or not origins:
         raise DpopNotTakenError("no origins are configured for DPoP")
-    nonces = await site.replays.nonces(case.now)
+    nonces = await replays.nonces(case.now)
     case.next_nonce = nonces.issue(case.now)
 
     # As it was sent: what the caller signed has its percent-encoding.
@@ -193,7 +209,7 @@ async def proof_of(case: Case, brought: Credentials, site: Site) -> DpopProof | 
 
     # The proof names the URI by which the caller came, which is one of ours; the Host
     # header, which could say so too, is the caller's.
-    *others, last = site.origins
+    *others, last = origins
     for origin in others:
         with suppress(WrongUriError):
             return verified(brought.unverified_proof, origin)

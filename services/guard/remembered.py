@@ -11,9 +11,10 @@ both; and it counts only while
   anew has every token looked at again;
 - it is not earlier than then, and neither token nor certificate has ended.
 
-Whether the token was revoked is asked each time (`judgement`). Requests with a proof,
-and callers of other trust domains, whose bundle may change under an open connection,
-are judged anew each time. Only who was let in is remembered, at most so many.
+Asked each time are whether the token was revoked, and the DPoP proof of a request that
+came with one, which must be by the key that the token names (`judgement`). Callers of
+other trust domains, whose bundle may change under an open connection, are judged anew
+each time. Only who was let in is remembered, at most so many.
 """
 
 from collections import OrderedDict
@@ -25,14 +26,14 @@ from joserfc.jwk import ECKey
 from starlette.types import Scope
 
 from services.config import ServiceConfig
-from services.guard.credentials import bearer_field
+from services.guard.credentials import brought
 from services.guard.grant import Grant
 from services.proof.jws import UnverifiedToken
 from services.proof.key_set import RemoteKeySet
 from services.wire.peer import OUTSIDE, STATUS
 
 _REMEMBERED = 2048  # about 3 kB each
-_Key = tuple[bytes, bytes] | tuple[()]
+_Key = tuple[bytes, bytes, bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class LetIn:
 
     grant: Grant
     token: UnverifiedToken
+    by: str | None  # the thumbprint of the key whose proof came with it
     keys: Mapping[str, ECKey]  # among them the one that signed the token
     config: ServiceConfig
     since: datetime
@@ -58,8 +60,8 @@ class Remembered:
     def find(self, scope: Scope, config: ServiceConfig, now: datetime) -> LetIn | None:
         """Return what was decided of such a request, if it still stands."""
         key = _key(scope)
-        found = self._known.get(key)
-        if found is None:
+        found = self._known.get(key) if key is not None else None
+        if found is None or key is None:
             return None
         if (
             found.since <= now <= found.until
@@ -76,6 +78,7 @@ class Remembered:
         scope: Scope,
         grant: Grant,
         token: UnverifiedToken,
+        by: str | None,
         key: ECKey,
         config: ServiceConfig,
         now: datetime,
@@ -83,23 +86,23 @@ class Remembered:
         """Remember a request that was let in, if it may be."""
         found_by, keys = _key(scope), self._keys.fresh(now)
         if (
-            not found_by
+            found_by is None
             or keys is None
             or keys.get(token.key_id) is not key
             or grant.peer.spiffe_id.trust_domain != config.trust_domain
         ):
             return
         until = min(grant.expires_at - timedelta.resolution, grant.peer.not_after)
-        self._known[found_by] = LetIn(grant, token, keys, config, now, until)
+        self._known[found_by] = LetIn(grant, token, by, keys, config, now, until)
         if len(self._known) > self._at_most:
             self._known.popitem(last=False)
 
 
-def _key(scope: Scope) -> _Key:
-    """Return what an entry is found by; nothing for a request that is to be judged."""
+def _key(scope: Scope) -> _Key | None:
+    """Return what an entry is found by; None for a request that is to be judged."""
     tls = (scope.get("extensions") or {}).get("tls") or {}
     certificate = tls.get("client_cert")
     if not certificate or tls.get(STATUS) is not None or OUTSIDE in tls:
-        return ()
-    field = bearer_field(scope["headers"], scope["query_string"])
-    return () if field is None else (certificate, field)
+        return None
+    fields = brought(scope["headers"], scope["query_string"])
+    return None if fields is None else (certificate, *fields)

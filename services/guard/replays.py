@@ -52,6 +52,7 @@ class Replays:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._secret = SharedSecret(store, "dpop nonces of a resource")
+        self._nonces: tuple[bytes, NonceIssuer] | None = None
 
     async def nonces(self, now: datetime) -> NonceIssuer:
         """Return the issuer of this moment's nonces.
@@ -59,7 +60,10 @@ class Replays:
         Raises:
             StateUnavailableError: their secret cannot be learnt now.
         """
-        return NonceIssuer(await self._secret.now(now), "resource")
+        secret = await self._secret.now(now)
+        if self._nonces is None or self._nonces[0] is not secret:
+            self._nonces = secret, NonceIssuer(secret, "resource")
+        return self._nonces[1]
 
     async def spend(self, proof: DpopProof) -> None:
         """Use `proof` for the first time.

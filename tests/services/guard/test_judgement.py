@@ -154,11 +154,14 @@ def test_the_scheme_has_no_case(
 
 
 def test_a_stolen_token_without_a_proof_is_refused(
-    orders: Standing, stock: Instance, token: str
+    orders: Standing, stock: Instance, storefront: Instance, holder: Holder, token: str
 ) -> None:
-    """The token is all that a log or a proxy can leak."""
-    answer = orders.ask(stock, {"Authorization": f"DPoP {token}"})
-    refused(answer, "DPoP", "invalid_dpop_proof")
+    """It is all that a log or a proxy can leak; that it is known helps nobody."""
+    known = orders.ask(storefront, holder.headers(token, f"{orders.url}/orders"))
+    assert known.status_code == 200
+    for caller in (stock, storefront):
+        answer = orders.ask(caller, {"Authorization": f"DPoP {token}"})
+        refused(answer, "DPoP", "invalid_dpop_proof")
 
 
 def test_a_stolen_token_as_bearer_is_refused(
@@ -170,14 +173,26 @@ def test_a_stolen_token_as_bearer_is_refused(
         refused(answer, "Bearer", "invalid_token")
 
 
-def test_a_proof_by_another_key_is_refused(
-    tokens: TokenService, orders: Standing, stock: Instance, token: str
+@pytest.mark.parametrize("caller", ["stock", "storefront"])
+def test_a_proof_by_another_key_is_refused(  # noqa: PLR0913, PLR0917 - fixtures
+    tokens: TokenService,
+    orders: Standing,
+    stock: Instance,
+    storefront: Instance,
+    holder: Holder,
+    token: str,
+    caller: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The thief has a key of his own and makes a proof that is good in itself."""
-    thief = Holder(tokens.clock)
-    introduced(orders, stock, thief, token)
-    answer = orders.ask(stock, thief.headers(token, f"{orders.url}/orders"))
+    """It is good in itself; the certificate beside it may even be the owner's."""
+    known = orders.ask(storefront, holder.headers(token, f"{orders.url}/orders"))
+    assert known.status_code == 200
+    thief, instance = Holder(tokens.clock), {"stock": stock}.get(caller, storefront)
+    introduced(orders, instance, thief, token)
+    caplog.clear()
+    answer = orders.ask(instance, thief.headers(token, f"{orders.url}/orders"))
     refused(answer, "DPoP", "invalid_token")
+    assert only_line(caplog)["cause"] == "WrongKeyError"
 
 
 @pytest.mark.parametrize("replica", [0, 1], ids=["same", "other"])
