@@ -1,7 +1,9 @@
 """Issuing a batch: one opening of the key, one lock, everything recorded."""
 
+import gc
 from collections.abc import Callable
-from datetime import timedelta
+from contextlib import nullcontext
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -115,6 +117,32 @@ def test_preview_records_nothing(ca: Ca) -> None:
     )
     with open_ledger(ca.layout.ledger) as ledger:
         assert ledger.verify() == before
+
+
+@pytest.mark.parametrize("looks", [True, False], ids=["on", "off"])
+@pytest.mark.parametrize("behind", [timedelta(0), timedelta(days=9)], ids=str)
+def test_collector_is_left_as_it_was(ca: Ca, looks: bool, behind: timedelta) -> None:  # noqa: FBT001 - a parameter
+    """It waits for the batch, and goes on afterwards, whatever came of the batch."""
+    seen: list[bool] = []
+
+    def now() -> datetime:
+        seen.append(gc.isenabled())
+        return clock.utc_now() - behind
+
+    (gc.enable if looks else gc.disable)()
+    try:
+        with nullcontext() if not behind else pytest.raises(ClockBehindError):
+            authority.issue(
+                ca.layout,
+                [Request("orders@localhost", csr())],
+                keyring=ca.keyring(),
+                run_id="run",
+                now=now,
+            )
+        assert gc.isenabled() is looks
+    finally:
+        gc.enable()
+    assert seen == [False]
 
 
 def test_wrong_passphrase_issues_nothing(ca: Ca) -> None:
