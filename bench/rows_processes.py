@@ -7,16 +7,21 @@ import tempfile
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from secrets import randbits
 
 from bench.asking import outcome
 from bench.authority import Authority
 from bench.contestants import ENVIRONMENT, PROJECT
 from bench.rounds import Goal, Row, Sample
+from bench.rows_requests import GUARDED
 from bench.stand import Stand
+from tests.services.mesh import until
+from tests.services.shelf import Shelf, shelf
 
 _MEGABYTE = 1024 * 1024
 _MOST = 20.0  # megabytes that a process may have grown by
 _WARM = 2000  # tokens before memory is looked at for the first time
+_REVOKED = 100_000
 _IMPORT = "import of cryptography.x509"
 _LIBRARIES = "import of the libraries alone"
 # What a token service stands on, and nothing of ours.
@@ -34,6 +39,7 @@ def rows(stand: Stand, tokens: int) -> Iterator[Row]:
         yield _commands(Authority(Path(directory) / "ca"))
     yield _services(stand)
     yield _memory(stand, tokens)
+    yield _memory_of_a_guard(stand)
 
 
 def _commands(authority: Authority) -> Row:
@@ -87,6 +93,43 @@ def _memory(stand: Stand, tokens: int) -> Row:
         ways={"token service": grown, "the limit": lambda: limit},
         goals=[Goal(against="the limit", ratio=1.0, sense="at most")],
     )
+
+
+def _memory_of_a_guard(stand: Stand) -> Row:
+    @cache
+    def grown() -> Sample:
+        with stand.passing() as brief, shelf(stand.mesh) as told:
+            told.publish()
+            tokens = brief.token_service("token-service-of-the-guard")
+            guard = brief.orders(
+                tokens, app=GUARDED, name="guard-memory", revocation={"url": told.url}
+            )
+            job = brief.resource_job(guard, brief.tokens(tokens, 10), requests=_WARM)
+            outcome(job)
+            before = guard.memory()
+            for number in (2, 3):  # the first list of this size, and its successor
+                _revoke(told, number)
+                outcome(job)
+            return Sample(figure=(guard.memory() - before) / _MEGABYTE)
+
+    limit = Sample(figure=_MOST)
+    return Row(
+        name=f"memory of a guard, {_REVOKED:,} revoked serials later",
+        unit="MB more",
+        ways={"guard": grown, "the limit": lambda: limit},
+        goals=[Goal(against="the limit", ratio=1.0, sense="at most")],
+    )
+
+
+def _revoke(told: Shelf, number: int) -> None:
+    """Publish a list of many, and return when whoever follows it has read it."""
+    mesh = told.mesh
+    serials = [randbits(159) for _ in range(_REVOKED)]
+    told.put(mesh.issuing, mesh._issuing_key, serials, number)  # noqa: SLF001 - a test's
+    told.asked.clear()
+    path = told.place(mesh.issuing)
+    # It asks again only after it has read what it got.
+    until(lambda: {(path, 200), (path, 304)} <= set(told.asked), seconds=60)
 
 
 def _used_by(*arguments: str) -> Callable[[], Sample]:
