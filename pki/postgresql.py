@@ -219,8 +219,9 @@ def _statements(part: Part) -> Iterator[str]:
         yield _function(part.name, body)
         yield _trigger(part.name, "AFTER INSERT", part.table)
     elif isinstance(part, Loosened):
-        constraint = "_".join((part.table, *part.columns, "key"))
-        yield f"ALTER TABLE {part.table} DROP CONSTRAINT {constraint}"
+        for columns in part.unique:
+            constraint = "_".join((part.table, *columns, "key"))
+            yield f"ALTER TABLE {part.table} DROP CONSTRAINT {constraint}"
     else:
         yield _typed(part)
 

@@ -174,7 +174,9 @@ def _loosen(raw: sqlite3.Connection, part: Loosened) -> None:
         )
     )
     raw.execute("PRAGMA legacy_alter_table = ON")  # rules elsewhere name the table
-    loose = _without(made.pop(table), part.columns)
+    loose = made.pop(table)
+    for columns in part.unique:
+        loose = _without(loose, columns)
     raw.execute(re.sub(rf'TABLE "?{table}"? ', f"TABLE {new} ", loose, count=1))
     raw.execute(f"INSERT INTO {new} SELECT * FROM {table} ORDER BY sequence")  # noqa: S608 - our own names
     raw.execute("DELETE FROM sqlite_sequence WHERE name = ?", [new])

@@ -33,10 +33,10 @@ class Effect(NamedTuple):
 
 
 class Loosened(NamedTuple):
-    """Columns of `table` that were UNIQUE, and are no more: their index goes."""
+    """Columns of `table` that were UNIQUE, and are no more: their indexes go."""
 
     table: str
-    columns: tuple[str, ...]
+    unique: tuple[tuple[str, ...], ...]
 
 
 Part = str | Rule | Effect | Loosened
@@ -190,8 +190,7 @@ CREATE TABLE listed (
 # chain itself keeps hashes apart, keys are looked for in what was planned and revoked,
 # and what was superseded stands beside its identity.
 _SIXTH: Step = (
-    Loosened("entry", ("hash",)),
-    Loosened("entry", ("issuer", "serial", "event")),
+    Loosened("entry", (("hash",), ("issuer", "serial", "event"))),
     """
 CREATE UNIQUE INDEX entry_by_serial ON entry (issuer, serial, event)
 WHERE event IN ('planned', 'issued', 'rotated')""",
