@@ -18,8 +18,8 @@ _REPEATABLE = frozenset({"resource", "audience"})
 _CONTENT_TYPE = "application/x-www-form-urlencoded"
 
 # A client asks for its tokens in the same words each time, and what a body says depends
-# on nothing but the body. None is remembered that holds what proves something.
-_SECRETS = frozenset({"token", "subject_token", "actor_token", "client_assertion"})
+# on nothing but the body. None is remembered that may hold what proves something.
+_PLAIN = frozenset({"grant_type", "client_id", "scope"})
 _LONGEST_REMEMBERED = 1024  # bytes
 _MOST_REMEMBERED = 1024
 
@@ -66,7 +66,7 @@ def read_form(body: bytes, *, content_type: str, query: bytes) -> TokenForm:
     if (known := remembered.get(body)) is not None:
         return known
     form = _form(_pairs(body))
-    if len(body) <= _LONGEST_REMEMBERED and _SECRETS.isdisjoint(form.single):
+    if len(body) <= _LONGEST_REMEMBERED and form.single.keys() <= _PLAIN:
         if len(remembered) >= _MOST_REMEMBERED:
             remembered.clear()
         remembered[body] = form

@@ -164,7 +164,7 @@ def test_a_body_that_was_read_needs_its_type_and_no_query() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["token", "subject_token", "actor_token", "client_assertion"]
+    "name", ["token", "subject_token", "client_assertion", "refresh_token", "other"]
 )
 def test_a_body_with_a_secret_is_not_remembered(name: str) -> None:
     """What proves something is not kept in memory for longer than its request."""
