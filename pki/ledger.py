@@ -72,9 +72,9 @@ class Ledger:
         rows = []
         for number, entry in enumerate(entries, sequence + 1):
             stated = questions.stated_of(entry)
-            columns = dict(zip(questions.STATED, stated, strict=True))
-            columns |= {"sequence": number, "previous": previous}
-            octets = canonical_texts(questions.hashed(columns))
+            columns = questions.hashed(zip(questions.STATED, stated, strict=True))
+            columns["sequence"], columns["previous"] = number, previous
+            octets = canonical_texts(columns)
             following = hashlib.sha256(octets).hexdigest()
             rows.append((number, *stated, previous, following))
             previous = following
@@ -289,6 +289,8 @@ def read_ledger(path: Path) -> Iterator[Ledger]:
 
 def _hash(columns: dict[str, Any]) -> str:
     try:
-        return hashlib.sha256(canonical_json(questions.hashed(columns))).hexdigest()
+        return hashlib.sha256(
+            canonical_json(questions.hashed(columns.items()))
+        ).hexdigest()
     except TypeError:  # a column turned into bytes: no entry of ours has that hash
         return ""

@@ -4,6 +4,7 @@ An index that has some events alone (`tables`) is used where a question says so,
 same words, after the event that is meant: SQLite looks for the first that it can use.
 """
 
+from collections.abc import Iterable
 from dataclasses import fields
 from operator import attrgetter
 from typing import Any
@@ -56,14 +57,14 @@ INSERT = (
 )
 
 
-def hashed(columns: dict[str, Any]) -> dict[str, Any]:
+def hashed(columns: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     """Return the columns that the hash of an entry is over.
 
     Old entries were hashed without those that came later.
     """
     return {
         name: value
-        for name, value in columns.items()
+        for name, value in columns
         if value is not None or name not in _LATER
     }
 
