@@ -28,6 +28,8 @@ def rows(stand: Stand, seconds: float) -> Iterator[Row]:
     orders = stand.orders(tokens, app=_GUARDED, name="guarded-latency")
     many = stand.tokens(tokens, _TOKENS)
     yield _row("guarded requests", stand.resource_job(orders, many, seconds=seconds))
+    hello = stand.token_job(stand.hello("hello latency"), seconds=seconds)
+    yield _row("hello, for what the machine adds", hello)
 
 
 def _row(work: str, job: Job) -> Row:

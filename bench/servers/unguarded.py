@@ -3,9 +3,10 @@
 A service whose document names `bench.servers.unguarded:create_app` runs it.
 """
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from services.guard.workload import Workload
@@ -16,6 +17,7 @@ def create_app(workload: Workload) -> Starlette:
 
     async def hello(_request: Request) -> Response:
         config = workload.config
-        return JSONResponse({"service": config.service, "caller": "anybody"})
+        told = {"service": config.service, "caller": "anybody"}
+        return Response(msgspec.json.encode(told), media_type="application/json")
 
     return Starlette(routes=[Route(workload.config.guard.resource, hello)])
