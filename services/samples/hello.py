@@ -4,9 +4,10 @@ It guards the resource and demands the first scope that the topology gives it, a
 who called. A fourth service is thus up and proved before a line of it is written.
 """
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from services.guard.grant import grant_of
@@ -21,7 +22,8 @@ def create_app(workload: Workload) -> Starlette:
         config = workload.config
         grant = grant_of(request)
         grant.require(config.guard.scopes[0])
-        return JSONResponse({"service": config.service, "caller": grant.client_id})
+        told = {"service": config.service, "caller": grant.client_id}
+        return Response(msgspec.json.encode(told), media_type="application/json")
 
     app = Starlette(routes=[Route(workload.config.guard.resource, hello)])
     app.add_middleware(GuardMiddleware, workload=workload)
