@@ -9,7 +9,7 @@ make one.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from pki import clock, database
@@ -219,10 +219,13 @@ class Published:
         """Remember that what ends with `newest` came out of a backup.
 
         Args:
-            at: when.
+            at: when; a moment after the restoration before, for one to be told from it.
             number: the highest that a list is known to have had, those here included.
             newest: number and hash of the last entry.
         """
+        (last,) = self._connection.execute("SELECT MAX(at) FROM restoration").fetchone()
+        if last is not None:
+            at = max(at, clock.from_text(last) + timedelta(seconds=1))
         self._connection.execute(
             "INSERT INTO restoration (at, sequence, hash, number) VALUES (?, ?, ?, ?)",
             [clock.to_text(at), *newest, number],

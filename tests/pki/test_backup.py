@@ -363,6 +363,7 @@ def test_ledger_moves_into_a_database(
     telling.revoke("orders@localhost")
     before = verify(telling.layout.ledger)
     document = postgres.settle(tmp_path / "where.json")
+    now = clock.utc_now()  # of both: a second is not long
     lose_and_restore = backup.back_up(telling.layout, tmp_path / "1.tar")
     lose(telling)
     restoring.restore(
@@ -370,6 +371,7 @@ def test_ledger_moves_into_a_database(
         telling.layout,
         evidence=NONE,
         ledger=place.read(document),
+        now=lambda: now,
     )
     assert telling.layout.ledger.suffix == ".json"
     assert not list(telling.layout.directory.glob("*.sqlite*"))
@@ -377,7 +379,9 @@ def test_ledger_moves_into_a_database(
     assert serials(telling.crl()) == {certificate.serial_number}
     made = backup.back_up(telling.layout, tmp_path / "2.tar")
     lose(telling)
-    restoring.restore(made.path, telling.layout, evidence=NONE, ledger=None)
+    restoring.restore(
+        made.path, telling.layout, evidence=NONE, ledger=None, now=lambda: now
+    )
     assert verify(telling.layout.ledger) == before
     assert telling.layout.ledger.suffix == ".sqlite"
 
