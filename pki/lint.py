@@ -10,90 +10,26 @@ beside a CRL pointer.
 
 pkilint itself takes 5 to 6 ms of CPU for a certificate, more than ten times as long as
 all else that is done for one: it judges every profile in the tests. What is the same in
-all services' certificates is judged once (`lint_leaf`).
+all certificates of a kind is judged once (`lint_shared`).
 
 It is no path validation: that the chain verifies is for `trust` and TLS to say.
 """
 
 from datetime import timedelta
-from functools import cache, lru_cache, partial
+from functools import cache, lru_cache
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, mldsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
+from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 
 from pki.identity import IdentityError, names_of, trust_domain_uri
-from pki.lint_leaf import check_leaf
-from pki.lint_pointers import (
-    NO_REVOCATION,
-    LintError,
-    check_no_revocation,
-    check_pointers,
-    value_of,
-)
+from pki.lint_pointers import LintError, value_of
+from pki.lint_shared import check_shared
 from pki.lint_values import check_life, check_names, check_serial
 from pki.unsigned import Unsigned
 
-_EVERYWHERE = {
-    ExtensionOID.BASIC_CONSTRAINTS: True,
-    ExtensionOID.KEY_USAGE: True,
-    ExtensionOID.SUBJECT_KEY_IDENTIFIER: False,
-    ExtensionOID.AUTHORITY_KEY_IDENTIFIER: False,
-}
-_EXTENSIONS = {  # what each kind has, all of it, and whether it is critical
-    "root": {**_EVERYWHERE, ExtensionOID.SUBJECT_ALTERNATIVE_NAME: False},
-    "cross": {**_EVERYWHERE, ExtensionOID.SUBJECT_ALTERNATIVE_NAME: False},
-    "issuing": {
-        **_EVERYWHERE,
-        ExtensionOID.SUBJECT_ALTERNATIVE_NAME: False,
-        ExtensionOID.NAME_CONSTRAINTS: True,
-    },
-    "service": {
-        **_EVERYWHERE,
-        ExtensionOID.SUBJECT_ALTERNATIVE_NAME: True,
-        ExtensionOID.EXTENDED_KEY_USAGE: False,
-    },
-    "responder": {
-        **_EVERYWHERE,
-        ExtensionOID.EXTENDED_KEY_USAGE: False,
-        ExtensionOID.OCSP_NO_CHECK: False,
-    },
-}
-_POINTERS = {  # a service has both, or neither
-    ExtensionOID.CRL_DISTRIBUTION_POINTS: False,
-    ExtensionOID.AUTHORITY_INFORMATION_ACCESS: False,
-}
-_SERVICE_WITH_POINTERS = _EXTENSIONS["service"] | _POINTERS
-_CERTIFIES = x509.KeyUsage(
-    digital_signature=False,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=False,
-    key_cert_sign=True,
-    crl_sign=True,
-    encipher_only=False,
-    decipher_only=False,
-)
-_SIGNS = x509.KeyUsage(  # never key encipherment with EC (RFC 8813, section 3)
-    digital_signature=True,
-    content_commitment=False,
-    key_encipherment=False,
-    data_encipherment=False,
-    key_agreement=False,
-    key_cert_sign=False,
-    crl_sign=False,
-    encipher_only=False,
-    decipher_only=False,
-)
-_AUTHORITIES = {"root", "cross", "issuing"}
 _PARALLEL = "ml-dsa-"
-_PATH_LENGTH = {"cross": 1, "issuing": 0}
-_USAGES = {
-    "service": {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH},
-    "responder": {ExtendedKeyUsageOID.OCSP_SIGNING},
-}
 # Nobody asks whether a responder's own certificate is revoked: it has to end soon.
 _RESPONDER_LIFE = timedelta(days=8)
 
@@ -118,11 +54,7 @@ def verify_draft(
         draft = to_sign.draft()
     else:
         draft = to_sign.sign(throwaway_key(), hashes.SHA256())
-    whole = partial(check_certificate, draft, kind=kind, issuer=issuer)
-    if isinstance(to_sign, Unsigned) and kind == "service" and issuer is not None:
-        check_leaf(to_sign.octets, issuer, whole)
-    else:
-        whole()
+    check_certificate(draft, kind=kind, issuer=issuer)
     return draft
 
 
@@ -136,18 +68,19 @@ def check_certificate(
     3. `life`: begins before it ends, and not outside the issuer's (4.1.2.5); a
        responder's is a week (RFC 6960, 4.2.2.2.1).
     4. `key`: P-256, or ML-DSA where the kind says so.
-    5. `no_revocation`: noRevAvail stands in a service's certificate alone, is not
-       critical, NULL, and beside no word of where its revocation is told (RFC 9608).
-       `extensions`: those of its kind, critical or not as said, nothing else (4.2).
-    6. `basic_constraints` and `key_usage`: those of its kind (4.2.1.9, 4.2.1.3).
-    7. `key_identifiers`: own key, and the issuer's (4.2.1.1, 4.2.1.2).
-    8. `names`: a service has exactly one SPIFFE ID with a path, DNS names the issuer
+    5. What `lint_shared` judges: `no_revocation`: noRevAvail stands in a service's
+       certificate alone, is not critical, NULL, and beside no word of where its
+       revocation is told (RFC 9608). `extensions`: those of its kind, critical or not
+       as said, nothing else (4.2). `basic_constraints` and `key_usage`: those of its
+       kind (4.2.1.9, 4.2.1.3). `key_identifiers`: the issuer's (4.2.1.1). `usages`: a
+       service is server and client (4.2.1.12; X509-SVID.md 4.4), a responder signs
+       OCSP answers and nothing else. `pointers`: if a service says where its revocation
+       is told, then all of it, with http, and the list is one of the issuer's key
+       (4.2.1.13, 4.2.2.1, 8).
+    6. `key_identifiers`: its own key's (4.2.1.2).
+    7. `names`: a service has exactly one SPIFFE ID with a path, DNS names the issuer
        permits, no subject; a CA has a subject and no path (4.2.1.6, 4.2.1.10); a
        responder has a subject.
-    9. `usages`: a service is server and client (4.2.1.12; X509-SVID.md 4.4), a
-       responder signs OCSP answers and nothing else.
-    10. `pointers`: if a service says where its revocation is told, then all of it, with
-        http, and the list is one of the issuer's key (4.2.1.13, 4.2.2.1, 8).
 
     Raises:
         LintError: its `rule` is the one that is broken.
@@ -158,11 +91,14 @@ def check_certificate(
     check_life(begins, ends, issuer)
     if kind == "responder" and ends - begins > _RESPONDER_LIFE:
         raise LintError("life", f"a responder's lasts {ends - begins}")
-    _check_key(certificate, kind)
+    key = certificate.public_key()
+    _check_key(key, kind)
     kind = kind.removeprefix(_PARALLEL)
-    _check_extensions(certificate, kind)
-    _check_constraints(certificate, kind)
-    _check_key_identifiers(certificate, issuer)
+    check_shared(certificate, kind, issuer)
+    if value_of(
+        certificate.extensions, x509.SubjectKeyIdentifier
+    ) != x509.SubjectKeyIdentifier.from_public_key(key):
+        raise LintError("key_identifiers", "the subject's is not that of its key")
     if kind == "service":
         _check_service_names(certificate, issuer)
     elif kind == "responder":
@@ -170,9 +106,6 @@ def check_certificate(
             raise LintError("names", "a responder has no subject")
     else:
         _check_authority_names(certificate)
-    if kind in _USAGES:
-        _check_usages(certificate, kind)
-        check_pointers(certificate, issuer)
 
 
 @cache
@@ -196,8 +129,7 @@ def _subject_of(issuer: x509.Certificate) -> bytes:
     return issuer.subject.public_bytes()
 
 
-def _check_key(certificate: x509.Certificate, kind: str) -> None:
-    key = certificate.public_key()
+def _check_key(key: CertificatePublicKeyTypes, kind: str) -> None:
     if kind.startswith(_PARALLEL):
         if not isinstance(key, mldsa.MLDSA65PublicKey | mldsa.MLDSA87PublicKey):
             raise LintError("key", "not of ML-DSA-65 or ML-DSA-87")
@@ -205,57 +137,6 @@ def _check_key(certificate: x509.Certificate, kind: str) -> None:
         not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1"
     ):
         raise LintError("key", "not on P-256")
-
-
-def _check_extensions(certificate: x509.Certificate, kind: str) -> None:
-    try:
-        found = {item.oid: item.critical for item in certificate.extensions}
-    except (x509.DuplicateExtension, ValueError) as error:
-        raise LintError("extensions", f"unreadable: {error}") from error
-    if NO_REVOCATION in found:
-        check_no_revocation(certificate, kind)
-        del found[NO_REVOCATION]
-    expected = _EXTENSIONS[kind]
-    if kind == "service" and not _POINTERS.keys().isdisjoint(found):
-        expected = _SERVICE_WITH_POINTERS
-    if found == expected:
-        return
-    for oid in found.keys() ^ expected.keys():
-        verb = "has" if oid in found else "lacks"
-        raise LintError("extensions", f"a {kind} certificate {verb} {oid}")
-    for oid, critical in expected.items():
-        if found[oid] != critical:
-            raise LintError("extensions", f"{oid} has to be critical={critical}")
-
-
-def _check_constraints(certificate: x509.Certificate, kind: str) -> None:
-    extensions = certificate.extensions
-    basic = value_of(extensions, x509.BasicConstraints)
-    if (basic.ca, basic.path_length) != (kind in _AUTHORITIES, _PATH_LENGTH.get(kind)):
-        raise LintError("basic_constraints", f"{basic} in a {kind} certificate")
-    usage = value_of(extensions, x509.KeyUsage)
-    if usage != (_CERTIFIES if kind in _AUTHORITIES else _SIGNS):
-        raise LintError("key_usage", f"{usage} in a {kind} certificate")
-
-
-def _check_key_identifiers(
-    certificate: x509.Certificate, issuer: x509.Certificate | None
-) -> None:
-    extensions = certificate.extensions
-    subject_key = value_of(extensions, x509.SubjectKeyIdentifier)
-    expected = x509.SubjectKeyIdentifier.from_public_key(certificate.public_key())
-    if subject_key != expected:
-        raise LintError("key_identifiers", "the subject's is not that of its key")
-    authority = value_of(extensions, x509.AuthorityKeyIdentifier)
-    if authority != _names_key_of(certificate if issuer is None else issuer):
-        raise LintError("key_identifiers", "the authority's is not the issuer's")
-
-
-@lru_cache(maxsize=16)
-def _names_key_of(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
-    own = value_of(issuer.extensions, x509.SubjectKeyIdentifier)
-    # The key alone, never issuer and serial: those forbid cross-certification.
-    return x509.AuthorityKeyIdentifier(own.digest, None, None)
 
 
 def _check_service_names(
@@ -288,10 +169,3 @@ def _check_authority_names(certificate: x509.Certificate) -> None:
         raise LintError("names", str(error)) from error
     if uris[0] != expected:
         raise LintError("names", f"{uris[0]} is no trust domain")
-
-
-def _check_usages(certificate: x509.Certificate, kind: str) -> None:
-    usages = value_of(certificate.extensions, x509.ExtendedKeyUsage)
-    found = list(usages)
-    if len(found) != len(_USAGES[kind]) or set(found) != _USAGES[kind]:
-        raise LintError("usages", f"not exactly those of a {kind}")

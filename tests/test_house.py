@@ -32,8 +32,7 @@ FLOORS = [
     {"pki.ledger"},
     {"pki.pointers", "pki.profile", "pki.rotation_steps"},
     {"pki.leaf", "pki.lint_pointers"},
-    {"pki.lint_values"},
-    {"pki.lint_leaf"},
+    {"pki.lint_shared", "pki.lint_values"},
     {
         "pki.keys",
         "pki.layout",

@@ -26,7 +26,7 @@ from pki import clock, rotation
 from pki.laggards import Proof
 from pki.ledger import open_ledger
 from pki.rotation_steps import What
-from services.enrolment.office import Office
+from services.enrolment.office import Office, Wish
 from tests.pki import filling
 from tests.pki.builders import ROOT_PASSPHRASE, Ca
 from tests.pki.killing import killed_at
@@ -44,7 +44,10 @@ def renew(text: str, place: Path) -> x509.Certificate:
     )
     present = x509.load_pem_x509_certificate((place / "present.pem").read_bytes())
     request = x509.load_pem_x509_csr(text.encode())
-    return office.renew(request, present).certificate
+    (renewed,) = office.renew([Wish(request, present)])
+    if isinstance(renewed, Exception):
+        raise renewed
+    return renewed.certificate
 
 
 def upgrade(place: Path) -> None:

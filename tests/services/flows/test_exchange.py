@@ -354,7 +354,7 @@ class Asked:
             self.grants.append(grant)
             self.kept += [
                 repr(grant),
-                str({name: getattr(grant, name) for name in grant.__slots__}),
+                str({name: getattr(grant, name) for name in grant.__struct_fields__}),
                 repr(request.state._state),
                 repr(client),
                 str(answer.json()),

@@ -222,8 +222,11 @@ def test_without_tls_no_metrics_are_shown(mesh: Mesh) -> None:
     async def receive() -> Any:
         raise AssertionError("a question without a body")
 
-    scope = {"type": "http", "method": "GET", "path": "/metrics", "headers": []}
-    asyncio.run(process.app(scope, receive, send))
+    async def ask() -> None:
+        scope = {"type": "http", "method": "GET", "path": "/metrics", "headers": []}
+        await process.app(scope, receive, send)
+
+    asyncio.run(ask())
     assert sent[0]["status"] == 403
 
 

@@ -1,7 +1,7 @@
 """The layer alone: an ASGI request goes in, what the application saw comes out."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -42,7 +42,7 @@ class Layer:
     """The layer of one process, with the hops it trusts."""
 
     identity: LiveIdentity
-    hops: Iterable[Hop]
+    hops: Collection[Hop]
     answer: Headers = OK
     now: datetime | None = None
 
@@ -67,8 +67,11 @@ class Layer:
             "extensions": {"tls": {"client_cert": der, "tls_version": 0x0304}},
         }
         self._seen = Seen()
-        asyncio.run(self._layer(scope, _receive, self._send))
+        asyncio.run(self._ask(scope))
         return self._seen
+
+    async def _ask(self, scope: Any) -> None:
+        await self._layer(scope, _receive, self._send)
 
     async def _application(self, scope: Any, _receive: Any, send: Any) -> None:
         self._seen.scope = scope
