@@ -65,20 +65,24 @@ def main(  # noqa: PLR0913 - each is told apart by its name
         if only.lower() in row.name.lower():
             console.print(f"measuring: {row.name}")
             results.append(measure(row, rounds=rounds))
+            if to:  # each time: what was measured outlives what is cut off
+                _write(results, to)
             if next(iter(row.ways)) in results[-1].absent:
                 missing.append(row.name)
     Console(width=None if sys.stdout.isatty() else 120).print(table(results))
+    if missing:
+        raise click.ClickException(f"ours was not measured: {', '.join(missing)}")
+
+
+def _write(results: list[Result], to: Path) -> None:
     report = Report(
         python=platform.python_version(),
         openssl=ssl.OPENSSL_VERSION,
         machine=platform.platform(),
         results=results,
     )
-    if to:
-        to.parent.mkdir(exist_ok=True)
-        to.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2))
-    if missing:
-        raise click.ClickException(f"ours was not measured: {', '.join(missing)}")
+    to.parent.mkdir(exist_ok=True)
+    to.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2))
 
 
 def _rows(
