@@ -41,7 +41,7 @@ lab-down: $(UP) ## Remove the hosts and every trace of them
 	@rm -rf certs/lab
 
 test: $(DEV) ## Run all tests, or some: make test T=tests/pki
-	@.venv/bin/python -m pytest $(or $(T),-m "not rotation and not crash and not lost" $(SIDE_BY_SIDE))
+	@.venv/bin/python -m pytest $(or $(T),-m "not rotation and not crash and not long" $(SIDE_BY_SIDE))
 
 test-rotation: $(DEV) ## Replace every key under load and count failures (root; minutes)
 	@.venv/bin/python -m pytest -s -m rotation $(T)

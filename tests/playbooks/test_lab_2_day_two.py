@@ -57,8 +57,12 @@ def test_a_stopped_service_is_named(lab_rolling: LabRolling, second: Day) -> Non
     assert check_served(lab_rolling) == second.serials
 
 
+LONG = ("release", "ca", "enrol", "verify", "drill")
+
+
 @pytest.mark.parametrize(
-    "tag", ["", "release", "ca", "enrol", "services", "verify", "drill"]
+    "tag",
+    ["", "services", *(pytest.param(tag, marks=pytest.mark.long) for tag in LONG)],
 )
 def test_one_host_or_one_part_alone(
     lab_rolling: LabRolling, second: Day, tag: str

@@ -142,6 +142,7 @@ MOMENTS = (
 THREE = ("--limit", "orders-1,orders-2,token-2", "--skip-tags", "drill")
 
 
+@pytest.mark.long
 def test_a_controller_killed_at_any_task_converges(
     lab_rolling: LabRolling, second: Day
 ) -> None:
@@ -191,7 +192,7 @@ def test_a_host_that_loses_power_in_the_middle_comes_back(
     assert lab_rolling.left_over("orders-1") == ""
 
 
-@pytest.mark.lost
+@pytest.mark.long
 def test_the_cas_host_is_lost_and_put_back(
     lab_rolling: LabRolling, second: Day
 ) -> None:
