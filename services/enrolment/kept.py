@@ -44,19 +44,18 @@ class KeptLedgers:
     def read(self, work: Callable[[Ledger], T]) -> T:
         """Return what `work` returns for the ledger as it is now.
 
-        `work` may be called twice: a second time if the connection had broken off.
+        What fails is tried once more, so `work` may be called twice.
 
         Raises:
             LedgerError, OSError: it cannot be read.
             ServiceError: of `work`.
         """
         kept = self._take()
-        if kept is not None:
-            try:
-                return self._use(kept, work)
-            except PkiError:
-                pass
-        return self._use(self._open(), work)
+        try:
+            return self._use(kept or self._open(), work)
+        except PkiError:
+            # It broke off, or whoever wrote last was just about to close the file.
+            return self._use(self._open(), work)
 
     def close(self) -> None:
         """Close what nobody reads."""

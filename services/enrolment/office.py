@@ -12,6 +12,7 @@ is written.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -121,7 +122,8 @@ class Office:
             self._layout.check_complete()
             # While somebody has it open to read, SQLite does not end each batch by
             # folding its log into the file: that takes longer than a batch.
-            self._reading.read(lambda _ledger: None)
+            with suppress(PkiError, OSError):
+                self._reading.read(lambda _ledger: None)
             with (
                 exclusive(self._layout.lock),
                 open_ledger(self._layout.ledger) as ledger,

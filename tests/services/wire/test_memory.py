@@ -43,5 +43,4 @@ def grown(*, given_back: bool) -> int:
 @pytest.mark.skipif(libc_ver()[0] != "glibc", reason="it is glibc that keeps blocks")
 def test_what_is_large_is_given_back() -> None:
     """Twenty megabytes were used and freed, by one thread after the other."""
-    assert grown(given_back=False) >= 10
-    assert grown(given_back=True) <= 1
+    assert grown(given_back=True) <= 1 < grown(given_back=False)
