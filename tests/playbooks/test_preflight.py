@@ -43,6 +43,21 @@ def test_taken_port_is_named_with_its_holder(listening: int, tmp_path: Path) -> 
     )
 
 
+def test_a_file_that_is_closed_meanwhile_hides_no_other(
+    listening: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whose files are gone through goes on opening and closing some."""
+    found = os.listdir
+
+    def and_one_more(path: str) -> list[str]:
+        return [*(["999999"] if path.endswith("/fd") else []), *found(path)]
+
+    monkeypatch.setattr(os, "listdir", and_one_more)
+    holder = processes.holder_of(listening)
+    assert holder is not None
+    assert holder.pid == os.getpid()
+
+
 def test_taken_port_of_nobody_known(
     listening: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

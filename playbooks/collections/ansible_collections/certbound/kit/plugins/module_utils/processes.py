@@ -107,14 +107,20 @@ def holder_of(port: int) -> Process | None:
 def _holder_in_proc(port: int) -> Process | None:
     sockets = {f"socket:[{inode}]" for inode in _listening_inodes(port)}
     for process in _all_processes():
-        directory = f"/proc/{process.pid}/fd"
-        try:
-            for number in os.listdir(directory):
-                if os.readlink(os.path.join(directory, number)) in sockets:
-                    return process
-        except OSError:  # another user's, or gone meanwhile
-            continue
+        if not sockets.isdisjoint(_open_files(process.pid)):
+            return process
     return None
+
+
+def _open_files(pid: int) -> Iterator[str]:
+    directory = f"/proc/{pid}/fd"
+    try:
+        numbers = os.listdir(directory)
+    except OSError:  # another user's, or gone meanwhile
+        return
+    for number in numbers:
+        with suppress(OSError):  # closed meanwhile; the others are still there
+            yield os.readlink(os.path.join(directory, number))
 
 
 def _listening_inodes(port: int) -> Iterator[str]:
