@@ -1,7 +1,8 @@
-"""Rows about a roll-out that changes nothing: what a host costs, by its identities.
+"""Rows about a roll-out that changes nothing: what a host costs.
 
-One host has all identities; their processes are not started (`rollout`). Figures are
-of the second run and those after it.
+By its identities: one host has all of them, and their processes are not started
+(`rollout`). By modules: the sample topology, whose processes run. Figures are of the
+second run and those after it.
 """
 
 import tempfile
@@ -10,11 +11,16 @@ from functools import cache
 from pathlib import Path
 
 from bench import rollout
-from bench.rounds import Goal, Row, Sample
+from bench.rounds import AbsentError, Goal, Row, Sample
+from tests.playbooks.rolling import Rolling, Run
 
 _FEW, _MANY = 5, 50
-_MODULES = 2  # for all identities of a host together
-_OF_IDENTITIES = "certbound.kit.identity_"
+_MODULES = 2  # on a host, whatever it has
+_OF_THE_CA = {"certbound.kit.authority", "ansible.builtin.copy"}  # once in a run
+_PLAYS = (
+    "--tags",
+    "release,ca,enrol,services",
+)  # what changes hosts; no probe, no drill
 
 
 def rows() -> Iterator[Row]:
@@ -31,9 +37,9 @@ def rows() -> Iterator[Row]:
         )
         limit = Sample(figure=_MODULES)
         yield Row(
-            name=f"roll-out that changes nothing, modules for {_MANY} identities",
+            name="roll-out that changes nothing, modules on a host",
             unit="runs on the host",
-            ways={"modules": _modules(hosts[_MANY]), "the limit": lambda: limit},
+            ways={"modules": _modules(Path(name)), "the limit": lambda: limit},
             goals=[Goal(against="the limit", ratio=1.0, sense="at most")],
         )
 
@@ -53,10 +59,25 @@ def _cpu(run: Callable[[], rollout.Run]) -> Callable[[], Sample]:
     return lambda: Sample(figure=run().cpu)
 
 
-def _modules(run: Callable[[], rollout.Run]) -> Callable[[], Sample]:
+def _modules(directory: Path) -> Callable[[], Sample]:
     @cache  # it is the same each time
     def counted() -> Sample:
-        ran = [name for name in run().modules if name.startswith(_OF_IDENTITIES)]
+        base = directory / "rolled"
+        base.mkdir()
+        rolling = Rolling(base)
+        try:
+            _played(rolling, "site", *_PLAYS)
+            modules = _played(rolling, "site", *_PLAYS).recap["modules"]
+        finally:
+            rolling.play("down")
+        ran = [line for line in modules if line.split()[1] not in _OF_THE_CA]
         return Sample(figure=len(ran))
 
     return counted
+
+
+def _played(rolling: Rolling, *arguments: str) -> Run:
+    run = rolling.play(*arguments)
+    if run.returncode:
+        raise AbsentError(f"the play failed: {run.said[-3000:]}")
+    return run

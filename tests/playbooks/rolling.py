@@ -110,7 +110,7 @@ class Rolling:
         done = subprocess.run(
             self._command(playbook, *arguments),
             cwd=PROJECT,
-            env=self._environment(recap),
+            env=self.environment(recap),
             capture_output=True,
             text=True,
             check=False,
@@ -124,7 +124,7 @@ class Rolling:
         with subprocess.Popen(
             self._command(playbook, *arguments),
             cwd=PROJECT,
-            env=self._environment(self.base / "recap.json"),
+            env=self.environment(self.base / "recap.json"),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -144,7 +144,8 @@ class Rolling:
         inventory = ("-i", str(self.base / "inventory.yml"))
         return [ansible, *inventory, f"playbooks/{playbook}.yml", *arguments]
 
-    def _environment(self, recap: Path) -> dict[str, str]:
+    def environment(self, recap: Path) -> dict[str, str]:
+        """Return what Ansible is started with; the recap will be at `recap`."""
         # A developer's own CERTBOUND_ROOT would win over the inventory here.
         kept = {k: v for k, v in os.environ.items() if not k.startswith("CERTBOUND_")}
         return kept | {

@@ -14,6 +14,7 @@ pytest_plugins = ["tests.playbooks.lab_fixtures"]
 pytestmark = [pytest.mark.lab, pytest.mark.rollout]
 
 HOSTS = list(read_fleet(DEFAULT).hosts)
+OURS = "certbound.kit."
 SAFEST = 2.0  # of systemd-analyze security; 10 is the worst
 
 
@@ -160,6 +161,14 @@ def test_second_run_changes_nothing(first: Day, second: Day) -> None:
     assert second.ca == first.ca
     _, _, after = second.run.stdout.partition("Sign all requests at once]")
     assert after.splitlines()[1].startswith("skipping")
+
+
+def test_on_a_host_that_may_rest_two_modules_run(second: Day) -> None:
+    """Beside them is the probe, which is a command, and on the CA's host the CA's own."""
+    ran = [line.split() for line in second.run.recap["modules"]]
+    for host in set(HOSTS) - {CA}:
+        ours = [name for where, name in ran if where == host and name.startswith(OURS)]
+        assert sorted(ours) == [f"{OURS}identity_request", f"{OURS}preflight"], host
 
 
 def test_third_run_in_check_mode_prints_no_difference(

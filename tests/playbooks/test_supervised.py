@@ -9,6 +9,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.certbound.kit.plugins.module_utils.processes import Ours
+from ansible_collections.certbound.kit.plugins.module_utils.supervision import (
+    release_of,
+    wanted_configuration,
+)
 from ansible_collections.certbound.kit.plugins.module_utils.supervisor import (
     Places,
     SupervisorError,
@@ -19,8 +23,6 @@ from ansible_collections.certbound.kit.plugins.modules.supervised import (
     absent,
     ours_of,
     present,
-    release_of,
-    wanted_configuration,
 )
 
 from tests.playbooks.rolling import free_ports

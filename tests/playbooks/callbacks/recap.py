@@ -4,7 +4,7 @@ DOCUMENTATION = r"""
 name: recap
 type: aggregate
 short_description: The recap as JSON
-description: Writes counts per host, and every diff, to the file E(CERTBOUND_RECAP).
+description: Writes counts per host, diffs and modules to the file E(CERTBOUND_RECAP).
 """
 
 import json
@@ -26,6 +26,12 @@ class CallbackModule(CallbackBase):
     def __init__(self) -> None:
         super().__init__()
         self._diffs: list[Any] = []
+        self._modules: list[str] = []
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        """Write down a module that ran: each says how it was called."""
+        if "invocation" in result.result:
+            self._modules.append(f"{result.host.get_name()} {result.task.action}")
 
     def v2_on_file_diff(self, result: Any) -> None:
         """Keep what a task says it changes."""
@@ -36,5 +42,7 @@ class CallbackModule(CallbackBase):
     def v2_playbook_on_stats(self, stats: Any) -> None:
         """Write it all down."""
         hosts = {name: stats.summarize(name) for name in stats.processed}
-        document = json.dumps({"hosts": hosts, "diffs": self._diffs})
+        document = json.dumps(
+            {"hosts": hosts, "diffs": self._diffs, "modules": self._modules}
+        )
         Path(os.environ["CERTBOUND_RECAP"]).write_text(document)

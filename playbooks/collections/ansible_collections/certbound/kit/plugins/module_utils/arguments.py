@@ -29,3 +29,12 @@ PROCESSES = {
         "document": {"type": "dict", "required": True},
     },
 }
+
+ACCOUNTS = {
+    "type": "list",
+    "elements": "dict",
+    "options": {
+        "name": {"type": "str", "required": True},
+        "directory": {"type": "path", "required": True},
+    },
+}

@@ -1,7 +1,7 @@
 """Look at a live port over TLS: which certificate is served, and is a stranger refused.
 
 With the standard library and the host's own OpenSSL, so that it does not depend on what
-is being rolled out. Whoever calls has become the owner of the identity first.
+is being rolled out. Who looks at one port has become the owner of its identity first.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import re
 import socket
 import ssl
 import time
-from typing import Any
+from typing import Any, Iterator
+
+from .owner import acting_as
 
 _TIMEOUT = 5.0  # seconds
 _POLL = 0.1
@@ -53,6 +55,23 @@ def wait_served(process: dict[str, Any], name: str, seconds: float) -> str:
         time.sleep(_POLL)
     _check_stranger_is_refused(process, name, identity)
     return wanted
+
+
+def served_by(
+    identities: list[dict[str, Any]], processes: list[dict[str, Any]], seconds: float
+) -> Iterator[tuple[str, str]]:
+    """Yield the name of each process and the serial that it serves.
+
+    Raises:
+        NotServedError: as `wait_served`.
+        NoSuchUserError: the owner of a process is not there.
+    """
+    names = {one["directory"]: one["dns_names"][0] for one in identities}
+    for process in processes:
+        name = names[os.path.dirname(process["config"])]
+        with acting_as(process["owner"]):
+            serial = wait_served(process, name, seconds)
+        yield process["name"], serial
 
 
 def presented(place: dict[str, Any], name: str, identity: str) -> str:

@@ -6,12 +6,13 @@ and that its port is open; that it answers as it should is for the probe to see.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
-from .files import read_text
+from .files import ensure_private_directory, read_text
 from .processes import is_listening
 from .supervisor import (
     FAILED,
@@ -20,11 +21,13 @@ from .supervisor import (
     Places,
     Supervisor,
     SupervisorError,
+    configuration,
 )
 
 if TYPE_CHECKING:
     from .processes import Ours
 
+RUN = ["-m", "services", "run"]  # what the interpreter is given
 _POLL = 0.1  # seconds
 _LONGEST_LINE = 600  # characters
 
@@ -52,6 +55,52 @@ def start(places: Places, interpreter: str, ours: Ours, seconds: int) -> None:
                 "supervisord does not answer: " + tail(places.log("supervisord"))
             )
         time.sleep(_POLL)
+
+
+def wanted_configuration(params: dict[str, Any], places: Places) -> str:
+    """Return supervisord's configuration for the processes asked for."""
+    run = [params["interpreter"], *params.get("arguments", RUN)]
+    return configuration(
+        places,
+        [
+            {"name": process["name"], "command": [*run, process["config"]]}
+            for process in params["processes"]
+        ],
+        directory=params["chdir"],
+        release=release_of(params["sources"]),
+    )
+
+
+def release_of(directories: list[str]) -> str:
+    """Return a word that changes when any Python file in `directories` does."""
+    digest = hashlib.sha256()
+    for directory in directories:
+        for where, _, names in sorted(os.walk(directory)):
+            for name in sorted(n for n in names if n.endswith(".py")):
+                path = os.path.join(where, name)
+                digest.update(os.fsencode(os.path.relpath(path, directory)) + b"\0")
+                with open(path, "rb") as file:
+                    digest.update(hashlib.sha256(file.read()).digest())
+    return digest.hexdigest()[:16]
+
+
+def not_as_wanted(params: dict[str, Any]) -> str | None:
+    """Return what a supervisord has otherwise than it should, or None."""
+    places = Places(params["root"])
+    supervisor = Supervisor(places.socket)
+    for directory in places.directories:
+        if ensure_private_directory(directory, check=True):
+            return directory
+    if read_text(places.configuration) != wanted_configuration(params, places):
+        return "supervisord's configuration"
+    if not supervisor.alive():
+        return "supervisord does not answer"
+    # It may not have read what stands there: a run may have died in between.
+    if any(supervisor.difference()):
+        return "what supervisord runs"
+    states = supervisor.programs().items()
+    still = sorted(name for name, program in states if program.state != RUNNING)
+    return f"{still[0]} does not run" if still else None
 
 
 def environment() -> dict[str, str]:

@@ -33,6 +33,11 @@ class Places(NamedTuple):
     root: str
 
     @property
+    def directories(self) -> list[str]:
+        """All of them, which are their owner's alone."""
+        return [os.path.join(self.root, name) for name in ("run", "log")]
+
+    @property
     def configuration(self) -> str:
         """Its configuration."""
         return os.path.join(self.root, "run", "supervisord.conf")
@@ -137,18 +142,26 @@ class Supervisor:
             return False
         return True
 
-    def update(self) -> Change:
-        """Have it read its configuration, and act on what differs from what it runs."""
+    def difference(self) -> Change:
+        """Have it read its configuration; return what differs from what it runs."""
         try:
             added, changed, removed = self._ask("reloadConfig")[0]
-            for name in [*removed, *changed]:
-                self._ask("stopProcessGroup", name)
-                self._ask("removeProcessGroup", name)
-            for name in [*changed, *added]:
-                self._ask("addProcessGroup", name)
         except xmlrpc.client.Fault as fault:
             raise SupervisorError(f"supervisord: {fault.faultString}") from None
         return Change(set(added), set(changed), set(removed))
+
+    def update(self) -> Change:
+        """Have it read its configuration, and act on what differs from what it runs."""
+        change = self.difference()
+        try:
+            for name in [*change.removed, *change.changed]:
+                self._ask("stopProcessGroup", name)
+                self._ask("removeProcessGroup", name)
+            for name in [*change.changed, *change.added]:
+                self._ask("addProcessGroup", name)
+        except xmlrpc.client.Fault as fault:
+            raise SupervisorError(f"supervisord: {fault.faultString}") from None
+        return change
 
     def start_stopped(self) -> list[str]:
         """Start what stands still; return the names."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-from typing import Iterable
+from typing import Any, Iterable, NamedTuple
 
 from .files import sync_directory
-from .units import DIRECTORY
+from .units import DIRECTORY, present_units, units_of
 
 _READABLE = 0o644
 _LONGEST_LINE = 600  # characters
@@ -15,6 +15,28 @@ _LONGEST_LINE = 600  # characters
 
 class SystemdError(Exception):
     """systemd did not do what it was asked; the message says what it said."""
+
+
+class Change(NamedTuple):
+    """The units that a host has and should have, and what of it differs."""
+
+    before: dict[str, str]  # texts by file name
+    wanted: dict[str, str]
+    touched: set[str]  # missing, other, not running, or not started at boot
+    gone: set[str]
+
+
+def change_to(processes: list[dict[str, Any]], release: str) -> Change:
+    """Return what differs from exactly these processes, run by a release."""
+    before = present_units()
+    wanted: dict[str, str] = {}
+    for process in processes:
+        wanted.update(units_of(process, release))
+    touched = {name for name in wanted if before.get(name) != wanted[name]}
+    touched |= set(idle(set(wanted) - touched))
+    there = set(wanted) & set(before)
+    touched |= there - set(enabled(there))
+    return Change(before, wanted, touched, gone=set(before) - set(wanted))
 
 
 def apply(before: dict[str, str], wanted: dict[str, str]) -> None:

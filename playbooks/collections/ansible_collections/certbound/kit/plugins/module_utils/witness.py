@@ -20,6 +20,21 @@ class WitnessError(Exception):
     """What is kept here says that the CA's ledger is not what it was."""
 
 
+def keep_witness(params: dict[str, Any], *, check_only: bool) -> None:
+    """Keep the head that a module was given, if the CA was asked for it.
+
+    Raises:
+        WitnessError: as `keep_head`.
+    """
+    if params["ledger_witness"] and params["ledger_head"] is not None:
+        keep_head(
+            params["ledger_witness"],
+            params["ledger_head"],
+            replace=params["ledger_witness_replace"],
+            check=check_only,
+        )
+
+
 def keep_head(
     path: str, head: dict[str, Any], *, replace: bool = False, check: bool = False
 ) -> None:

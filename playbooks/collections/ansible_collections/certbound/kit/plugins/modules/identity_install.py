@@ -100,7 +100,6 @@ configured:
   returned: success
 """
 
-import json
 import os
 from typing import Any
 
@@ -112,11 +111,8 @@ from ansible_collections.certbound.kit.plugins.module_utils.arguments import (
 from ansible_collections.certbound.kit.plugins.module_utils.checkpoint import (
     remember_identities,
 )
-from ansible_collections.certbound.kit.plugins.module_utils.files import (
-    ensure_private_directory,
-    ensure_private_file,
-    read_text,
-    write_private,
+from ansible_collections.certbound.kit.plugins.module_utils.configurations import (
+    configure,
 )
 from ansible_collections.certbound.kit.plugins.module_utils.generation import (
     NotInstalledError,
@@ -130,34 +126,8 @@ from ansible_collections.certbound.kit.plugins.module_utils.owner import (
 )
 from ansible_collections.certbound.kit.plugins.module_utils.witness import (
     WitnessError,
-    keep_head,
+    keep_witness,
 )
-
-
-def keep_witness(params: dict[str, Any], *, check_only: bool) -> None:
-    """Keep the head of the ledger, if the CA was asked for it."""
-    if params["ledger_witness"] and params["ledger_head"] is not None:
-        keep_head(
-            params["ledger_witness"],
-            params["ledger_head"],
-            replace=params["ledger_witness_replace"],
-            check=check_only,
-        )
-
-
-def configure(process: dict[str, Any], *, check_only: bool) -> tuple[str, str]:
-    """Write a process's configuration; return it before and after."""
-    wanted = json.dumps(process["document"], indent=2, sort_keys=True) + "\n"
-    present = read_text(process["config"]) or ""
-    if not check_only:
-        directory = os.path.dirname(process["config"])
-        ensure_private_directory(directory)
-        if "state" in process["document"]:
-            ensure_private_directory(process["document"]["state"])
-        if present != wanted:
-            write_private(process["config"], wanted)
-        ensure_private_file(process["config"])
-    return present, wanted
 
 
 def due(params: dict[str, Any]) -> list[tuple[dict[str, Any], dict[str, Any]]]:

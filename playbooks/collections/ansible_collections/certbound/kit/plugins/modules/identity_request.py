@@ -14,10 +14,14 @@ description:
     issued, and why. For those it makes a P-256 key and a certificate request.
   - A key is made by C(openssl) in the directory of its owner and never leaves it. It is
     neither read into this module nor returned.
+  - If it is told how the host's processes run, it also looks whether all else on the
+    host is as it should be already, live ports included, so that a day on which nothing
+    has changed needs no further module (RV(in_the_way)).
   - Needs C(openssl) 1.1.1 or later and nothing else beside Python.
 extends_documentation_fragment:
   - ansible.builtin.action_common_attributes
   - certbound.kit.identities
+  - certbound.kit.processes
 attributes:
   check_mode:
     support: full
@@ -47,6 +51,53 @@ options:
     description: A certificate that begins before this moment (RFC 3339, UTC) is
       replaced.
     type: str
+  supervised:
+    description: The options of M(certbound.kit.supervised), if that runs the processes.
+    type: dict
+    suboptions:
+      root:
+        description: As there.
+        type: path
+        required: true
+      interpreter:
+        description: As there.
+        type: path
+        required: true
+      chdir:
+        description: As there.
+        type: path
+        required: true
+      sources:
+        description: As there.
+        type: list
+        elements: path
+        default: []
+  units:
+    description: The options of M(certbound.kit.units), if that runs the processes.
+    type: dict
+    suboptions:
+      releases:
+        description: As there.
+        type: path
+        required: true
+      digest:
+        description: As there.
+        type: str
+        required: true
+  checkpoint:
+    description: As in M(certbound.kit.identity_install).
+    type: path
+  ledger_head:
+    description: As in M(certbound.kit.identity_install). Kept here if nothing is in the
+      way.
+    type: dict
+  ledger_witness:
+    description: As in M(certbound.kit.identity_install).
+    type: path
+  ledger_witness_replace:
+    description: As in M(certbound.kit.identity_install).
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -88,6 +139,10 @@ identities:
     not_after:
       description: Its end, or null.
       type: str
+in_the_way:
+  description: Why further modules have to run on this host; null if it may rest.
+  type: str
+  returned: success
 """
 
 import calendar
@@ -97,7 +152,10 @@ import time
 from typing import Any, NamedTuple
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.certbound.kit.plugins.module_utils.arguments import IDENTITIES
+from ansible_collections.certbound.kit.plugins.module_utils.arguments import (
+    IDENTITIES,
+    PROCESSES,
+)
 from ansible_collections.certbound.kit.plugins.module_utils.files import (
     ensure_private_directory,
     ensure_private_file,
@@ -123,6 +181,18 @@ from ansible_collections.certbound.kit.plugins.module_utils.owner import (
     NoSuchUserError,
     acting_as,
 )
+from ansible_collections.certbound.kit.plugins.module_utils.rest import in_the_way
+
+_SUPERVISED = {
+    "root": {"type": "path", "required": True},
+    "interpreter": {"type": "path", "required": True},
+    "chdir": {"type": "path", "required": True},
+    "sources": {"type": "list", "elements": "path", "default": []},
+}
+_UNITS = {
+    "releases": {"type": "path", "required": True},
+    "digest": {"type": "str", "required": True},
+}
 
 
 class Pending(NamedTuple):
@@ -260,7 +330,15 @@ def main() -> None:
             "trusted_roots": {"type": "list", "elements": "str", "default": []},
             "issuer": {"type": "str"},
             "issued_after": {"type": "str"},
+            "processes": PROCESSES,
+            "supervised": {"type": "dict", "options": _SUPERVISED},
+            "units": {"type": "dict", "options": _UNITS},
+            "checkpoint": {"type": "path"},
+            "ledger_head": {"type": "dict"},
+            "ledger_witness": {"type": "path"},
+            "ledger_witness_replace": {"type": "bool", "default": False},
         },
+        mutually_exclusive=[("supervised", "units")],
         supports_check_mode=True,
     )
     os.umask(0o077)
@@ -278,8 +356,11 @@ def main() -> None:
             module.fail_json(msg="{}: {}".format(identity["identity"], error))
         results.append(result)
     diff = difference(results)
+    fault = in_the_way(module.params, results, check=module.check_mode)
     changed = [result.pop("changed") for result in results]
-    module.exit_json(changed=any(changed), identities=results, diff=diff)
+    module.exit_json(
+        changed=any(changed), identities=results, in_the_way=fault, diff=diff
+    )
 
 
 if __name__ == "__main__":

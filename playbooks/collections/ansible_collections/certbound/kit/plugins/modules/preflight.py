@@ -13,6 +13,7 @@ description:
   - Looks for C(openssl), the version of Python, free ports, a directory to write to
     with space in it, what the process manager needs, and a sane clock.
   - Says every fault in one sentence, all in one failure. Changes nothing.
+  - Says also what the host has of the product, so that it is brought what it lacks.
 extends_documentation_fragment:
   - ansible.builtin.action_common_attributes
   - certbound.kit.processes
@@ -39,6 +40,23 @@ options:
     type: list
     elements: str
     default: []
+  releases:
+    description: With systemd, the directory of releases.
+    type: path
+  accounts:
+    description: With systemd, the users of M(certbound.kit.accounts).
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: The user's name.
+        type: str
+        required: true
+      directory:
+        description: Its directory.
+        type: path
+        required: true
   python:
     description: The lowest version of Python, such as C(3.11).
     type: str
@@ -64,6 +82,22 @@ target:
   description: What kind of host this is, as releases are named.
   type: str
   returned: success
+releases:
+  description: The releases that are installed here.
+  type: dict
+  returned: success and O(releases) is given
+  contains:
+    installed:
+      description: The digests of those that are whole.
+      type: list
+      elements: str
+    current:
+      description: The digest of the one that C(current) leads to, or null.
+      type: str
+has_accounts:
+  description: Whether all of O(accounts) are there, as they should be.
+  type: bool
+  returned: success
 msg:
   description: What is in the way, one sentence each.
   type: str
@@ -81,12 +115,17 @@ import time
 from typing import Any, Iterator
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.certbound.kit.plugins.module_utils.arguments import PROCESSES
+from ansible_collections.certbound.kit.plugins.module_utils.accounts import ensure
+from ansible_collections.certbound.kit.plugins.module_utils.arguments import (
+    ACCOUNTS,
+    PROCESSES,
+)
 from ansible_collections.certbound.kit.plugins.module_utils.processes import (
     Process,
     bind_fault,
     holder_of,
 )
+from ansible_collections.certbound.kit.plugins.module_utils.releases import found_in
 from ansible_collections.certbound.kit.plugins.module_utils.supervisor import Places
 from ansible_collections.certbound.kit.plugins.module_utils.units import present_units
 
@@ -239,6 +278,8 @@ def main() -> None:
                 "default": "supervisor",
             },
             "targets": {"type": "list", "elements": "str", "default": []},
+            "releases": {"type": "path"},
+            "accounts": {**ACCOUNTS, "default": []},
             "python": {"type": "str", "default": "3.8"},
             "controller_time": {"type": "int"},
             "clock_tolerance": {"type": "int", "default": 120},
@@ -246,10 +287,17 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    found: list[str] = list(faults(module.params))
+    params = module.params
+    found: list[str] = list(faults(params))
     if found:
         module.fail_json(msg="; ".join(found))
-    module.exit_json(changed=False, target=target())
+    answer: dict[str, Any] = {"target": target()}
+    if params["releases"]:
+        answer["releases"] = found_in(params["releases"])
+    answer["has_accounts"] = not any(
+        ensure(params["root"], params["accounts"], check=True)
+    )
+    module.exit_json(changed=False, **answer)
 
 
 if __name__ == "__main__":

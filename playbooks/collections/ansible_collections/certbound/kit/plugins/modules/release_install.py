@@ -71,9 +71,16 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.certbound.kit.plugins.module_utils.files import swap_symlink
+from ansible_collections.certbound.kit.plugins.module_utils.releases import (
+    COMPLETE,
+    directory_of,
+    is_installed,
+    link_of,
+    present_target,
+    target_of,
+)
 
 _DIRECTORY = 0o755
-_COMPLETE = ".complete"  # written last: without it, a release is not there
 # Half of all code, and for colours that no service prints.
 _NEVER_IMPORTED = r"/pygments/(lexers|styles|formatters)/"
 _MEMBERS = ("requirements.txt", "sbom.cdx.json", "release.json")
@@ -81,16 +88,6 @@ _MEMBERS = ("requirements.txt", "sbom.cdx.json", "release.json")
 
 class NotInstalledError(Exception):
     """The release cannot be installed; the message says why."""
-
-
-def directory_of(root: str, digest: str) -> str:
-    """Return where a release lies."""
-    return os.path.join(root, "releases", digest)
-
-
-def is_installed(directory: str) -> bool:
-    """Return whether a release is there, and whole."""
-    return os.path.exists(os.path.join(directory, _COMPLETE))
 
 
 def install(directory: str, archive: str) -> None:
@@ -110,7 +107,7 @@ def install(directory: str, archive: str) -> None:
         shutil.rmtree(wheels)
         # This disk alone: others may have much to write that is none of ours.
         _run(["sync", "--file-system", directory])
-        with open(os.path.join(directory, _COMPLETE), "wb") as file:
+        with open(os.path.join(directory, COMPLETE), "wb") as file:
             os.fsync(file.fileno())
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
@@ -195,9 +192,8 @@ def main() -> None:
     params: dict[str, Any] = module.params
     directory = directory_of(params["root"], params["digest"])
     wanting = not is_installed(directory)
-    current = os.path.join(params["root"], "current")
-    target = os.path.join("releases", params["digest"])
-    present = os.readlink(current) if os.path.islink(current) else None
+    current, target = link_of(params["root"]), target_of(params["digest"])
+    present = present_target(params["root"])
     turn = present is None or (params["switch"] and present != target)
     answer = {
         "directory": directory,

@@ -53,8 +53,6 @@ served:
   returned: success
 """
 
-import os
-
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.certbound.kit.plugins.module_utils.arguments import (
     IDENTITIES,
@@ -63,12 +61,9 @@ from ansible_collections.certbound.kit.plugins.module_utils.arguments import (
 from ansible_collections.certbound.kit.plugins.module_utils.checkpoint import forget
 from ansible_collections.certbound.kit.plugins.module_utils.handshake import (
     NotServedError,
-    wait_served,
+    served_by,
 )
-from ansible_collections.certbound.kit.plugins.module_utils.owner import (
-    NoSuchUserError,
-    acting_as,
-)
+from ansible_collections.certbound.kit.plugins.module_utils.owner import NoSuchUserError
 
 
 def main() -> None:
@@ -85,16 +80,11 @@ def main() -> None:
     if module.check_mode:
         module.exit_json(changed=False, served={})
     params = module.params
-    names = {one["directory"]: one["dns_names"][0] for one in params["identities"]}
-    served = {}
+    served: dict[str, str] = {}
     try:
-        for process in params["processes"]:
-            with acting_as(process["owner"]):
-                served[process["name"]] = wait_served(
-                    process,
-                    names[os.path.dirname(process["config"])],
-                    params["wait"],
-                )
+        served.update(
+            served_by(params["identities"], params["processes"], params["wait"])
+        )
     except (NotServedError, NoSuchUserError, OSError) as error:
         module.fail_json(msg=str(error), served=served)
     if params["checkpoint"]:

@@ -85,7 +85,6 @@ stopped:
   returned: success
 """
 
-import hashlib
 import os
 from typing import Any
 
@@ -98,8 +97,10 @@ from ansible_collections.certbound.kit.plugins.module_utils.files import (
 )
 from ansible_collections.certbound.kit.plugins.module_utils.processes import Ours
 from ansible_collections.certbound.kit.plugins.module_utils.supervision import (
+    RUN,
     start,
     wait_running,
+    wanted_configuration,
 )
 from ansible_collections.certbound.kit.plugins.module_utils.supervisor import (
     STOPPED,
@@ -108,7 +109,6 @@ from ansible_collections.certbound.kit.plugins.module_utils.supervisor import (
     Supervisor,
     SupervisorError,
     compare,
-    configuration,
 )
 
 
@@ -125,8 +125,8 @@ def present(params: dict[str, Any], *, check: bool) -> dict[str, list[str]]:
         idle = {name for name, p in programs.items() if p.state in STOPPED}
         started = idle | change.added | change.changed
         return {"started": sorted(started), "stopped": sorted(change.removed)}
-    for name in ("run", "log"):
-        ensure_private_directory(os.path.join(params["root"], name))
+    for directory in places.directories:
+        ensure_private_directory(directory)
     if before != wanted:
         write_private(places.configuration, wanted)
     again: list[str] = []
@@ -139,20 +139,6 @@ def present(params: dict[str, Any], *, check: bool) -> dict[str, list[str]]:
     wait_running(supervisor, places, params["processes"], params["wait"])
     started = change.added | change.changed | set(again)
     return {"started": sorted(started), "stopped": sorted(change.removed)}
-
-
-def wanted_configuration(params: dict[str, Any], places: Places) -> str:
-    """Return supervisord's configuration for the processes asked for."""
-    run = [params["interpreter"], *params["arguments"]]
-    return configuration(
-        places,
-        [
-            {"name": process["name"], "command": [*run, process["config"]]}
-            for process in params["processes"]
-        ],
-        directory=params["chdir"],
-        release=release_of(params["sources"]),
-    )
 
 
 def ours_of(params: dict[str, Any]) -> Ours:
@@ -180,19 +166,6 @@ def absent(params: dict[str, Any], *, check: bool) -> dict[str, list[str]]:
     return result
 
 
-def release_of(directories: list[str]) -> str:
-    """Return a word that changes when any Python file in `directories` does."""
-    digest = hashlib.sha256()
-    for directory in directories:
-        for where, _, names in sorted(os.walk(directory)):
-            for name in sorted(n for n in names if n.endswith(".py")):
-                path = os.path.join(where, name)
-                digest.update(os.fsencode(os.path.relpath(path, directory)) + b"\0")
-                with open(path, "rb") as file:
-                    digest.update(hashlib.sha256(file.read()).digest())
-    return digest.hexdigest()[:16]
-
-
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -204,11 +177,7 @@ def main() -> None:
             },
             "root": {"type": "path", "required": True},
             "interpreter": {"type": "path"},
-            "arguments": {
-                "type": "list",
-                "elements": "str",
-                "default": ["-m", "services", "run"],
-            },
+            "arguments": {"type": "list", "elements": "str", "default": RUN},
             "chdir": {"type": "path"},
             "sources": {"type": "list", "elements": "path", "default": []},
             "processes": PROCESSES,

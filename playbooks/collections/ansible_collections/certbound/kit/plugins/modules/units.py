@@ -91,9 +91,16 @@ from ansible_collections.certbound.kit.plugins.module_utils.checkpoint import (
 )
 from ansible_collections.certbound.kit.plugins.module_utils.credentials import loaded_by
 from ansible_collections.certbound.kit.plugins.module_utils.files import swap_symlink
+from ansible_collections.certbound.kit.plugins.module_utils.releases import (
+    directory_of,
+    link_of,
+    present_target,
+    target_of,
+)
 from ansible_collections.certbound.kit.plugins.module_utils.systemd import (
     SystemdError,
     apply,
+    change_to,
     enabled,
     idle,
     remove,
@@ -102,7 +109,6 @@ from ansible_collections.certbound.kit.plugins.module_utils.systemd import (
 from ansible_collections.certbound.kit.plugins.module_utils.units import (
     present_units,
     releases_in,
-    units_of,
 )
 
 _KEPT = 1  # releases before the present one
@@ -115,36 +121,27 @@ def processes_in(names: set[str]) -> list[str]:
 
 def start(params: dict[str, Any], *, check: bool) -> dict[str, Any]:
     """Have exactly the processes of the topology run; return what that changes."""
-    before = present_units()
-    release = os.path.join(params["releases"], "releases", params["digest"])
-    wanted = {}
-    for process in params["processes"]:
-        wanted.update(units_of(process, release))
-    touched = {name for name in wanted if before.get(name) != wanted[name]}
-    touched |= set(idle(set(wanted) - touched))
-    there = set(wanted) & set(before)
-    touched |= there - set(enabled(there))
-    gone = set(before) - set(wanted)
-    link = os.path.join(params["releases"], "current")
-    target = os.path.join("releases", params["digest"])
-    present = os.readlink(link) if os.path.islink(link) else None
-    if not check and (touched or gone or present != target):
+    root, digest = params["releases"], params["digest"]
+    change = change_to(params["processes"], directory_of(root, digest))
+    link, present, target = link_of(root), present_target(root), target_of(digest)
+    changed = bool(change.touched or change.gone or present != target)
+    if not check and changed:
         if params["checkpoint"]:
             remember(
                 params["checkpoint"],
                 UNITS,
-                {"texts": before, "link": link, "release": present},
+                {"texts": change.before, "link": link, "release": present},
             )
-        apply(before, wanted)
-        for name in processes_in(gone):
-            forget_instance(params["root"], name, before)
+        apply(change.before, change.wanted)
+        for name in processes_in(change.gone):
+            forget_instance(params["root"], name, change.before)
         swap_symlink(link, target)
-        prune(params["releases"], keep={params["digest"], *releases_in(before)})
+        prune(root, keep={digest, *releases_in(change.before)})
     return {
-        "started": processes_in(touched),
-        "stopped": processes_in(gone),
-        "changed": bool(touched or gone or present != target),
-        "diff": difference(before, wanted),
+        "started": processes_in(change.touched),
+        "stopped": processes_in(change.gone),
+        "changed": changed,
+        "diff": difference(change.before, change.wanted),
     }
 
 
