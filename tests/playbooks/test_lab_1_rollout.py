@@ -164,7 +164,7 @@ def test_second_run_changes_nothing(first: Day, second: Day) -> None:
 
 
 def test_on_a_host_that_may_rest_two_modules_run(second: Day) -> None:
-    """Beside them is the probe, which is a command, and on the CA's host the CA's own."""
+    """Beside them is the probe, a command, and on its host what the CA needs."""
     ran = [line.split() for line in second.run.recap["modules"]]
     for host in set(HOSTS) - {CA}:
         ours = [name for where, name in ran if where == host and name.startswith(OURS)]
