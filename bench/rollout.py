@@ -68,7 +68,16 @@ class Run:
 
 
 def enrol(directory: Path) -> Run:
-    """Run the play once for the topology in `directory`."""
+    """Enrol the identities of the topology in `directory`."""
+    return play(directory, "bench/enrolment.yml")
+
+
+def play(directory: Path, playbook: str, *arguments: str) -> Run:
+    """Run a playbook once for the topology in `directory`.
+
+    Raises:
+        AbsentError: it failed.
+    """
     runs = directory / "runs"
     runs.write_text("")
     environment = {
@@ -82,7 +91,7 @@ def enrol(directory: Path) -> Run:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     begun = time.perf_counter()
     done = subprocess.run(
-        [str(PROJECT / ".venv/bin/ansible-playbook"), "bench/enrolment.yml"],
+        [str(PROJECT / ".venv/bin/ansible-playbook"), playbook, *arguments],
         cwd=PROJECT,
         env=environment,
         capture_output=True,

@@ -1,8 +1,8 @@
 """Rows about a roll-out that changes nothing: what a host costs.
 
 By its identities: one host has all of them, and their processes are not started
-(`rollout`). By modules: the sample topology, whose processes run. Figures are of the
-second run and those after it.
+(`rollout`). By modules: a host whose processes run. Figures are of the second run and
+those after it.
 """
 
 import tempfile
@@ -11,16 +11,13 @@ from functools import cache
 from pathlib import Path
 
 from bench import rollout
-from bench.rounds import AbsentError, Goal, Row, Sample
-from tests.playbooks.rolling import Rolling, Run
+from bench.rounds import Goal, Row, Sample
 
 _FEW, _MANY = 5, 50
 _MODULES = 2  # on a host, whatever it has
 _OF_THE_CA = {"certbound.kit.authority", "ansible.builtin.copy"}  # once in a run
-_PLAYS = (
-    "--tags",
-    "release,ca,enrol,services",
-)  # what changes hosts; no probe, no drill
+# What changes hosts: neither probe nor drill.
+_SITE = ("playbooks/site.yml", "--tags", "release,ca,enrol,services")
 
 
 def rows() -> Iterator[Row]:
@@ -62,22 +59,14 @@ def _cpu(run: Callable[[], rollout.Run]) -> Callable[[], Sample]:
 def _modules(directory: Path) -> Callable[[], Sample]:
     @cache  # it is the same each time
     def counted() -> Sample:
-        base = directory / "rolled"
-        base.mkdir()
-        rolling = Rolling(base)
+        running = directory / "running"
+        running.mkdir()
+        rollout.prepare(running, _FEW)
         try:
-            _played(rolling, "site", *_PLAYS)
-            modules = _played(rolling, "site", *_PLAYS).recap["modules"]
+            rollout.play(running, *_SITE)
+            second = rollout.play(running, *_SITE)
         finally:
-            rolling.play("down")
-        ran = [line for line in modules if line.split()[1] not in _OF_THE_CA]
-        return Sample(figure=len(ran))
+            rollout.play(running, "playbooks/down.yml")
+        return Sample(figure=len([n for n in second.modules if n not in _OF_THE_CA]))
 
     return counted
-
-
-def _played(rolling: Rolling, *arguments: str) -> Run:
-    run = rolling.play(*arguments)
-    if run.returncode:
-        raise AbsentError(f"the play failed: {run.said[-3000:]}")
-    return run
