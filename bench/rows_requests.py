@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from bench.asking import asking
 from bench.contestants import Contestant, free_port
 from bench.rounds import AbsentError, Goal, Row, Sample, later
+from bench.servers.steps import STEPS
 from bench.stand import AUDIENCE, FORM, Stand
 from tests import debian
 
@@ -23,6 +24,7 @@ GUARDED = "services.samples.hello:create_app"
 _UNGUARDED = "bench.servers.unguarded:create_app"
 _VERIFYING = "P-256 signatures verified"
 _SMALLER = "the smaller of the two"
+_STEPS = ("an answer", "the body read", "a token's length", "a P-256 signature")
 _TOKENS = 1000  # in turn, so that no server can lean on the last one
 _PROVED = 100
 _MODULES = Path("/usr/lib/apache2/modules")
@@ -50,6 +52,9 @@ def _tokens(
     def ask_them(**options: Any) -> Callable[[], Sample]:
         return later(lambda: ask(theirs(), **options))
 
+    def ask_step(step: str) -> Callable[[], Sample]:
+        return later(lambda: ask(stand.step(step)))
+
     yield Row(
         name="tokens, kept connections",
         unit=UNIT,
@@ -64,6 +69,12 @@ def _tokens(
             Goal(against="oidc-provider", ratio=2.5),
             Goal(against="hello", ratio=0.45),
         ],
+    )
+    # What of a token's cost is nobody's choice, without a framework: no goal.
+    yield Row(
+        name="what a token cannot do without, one thing more at a time",
+        unit=UNIT,
+        ways={name: ask_step(step) for step, name in zip(STEPS, _STEPS, strict=True)},
     )
     yield Row(
         name="tokens, a new connection each",

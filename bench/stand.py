@@ -125,6 +125,14 @@ class Stand:
         command = [sys.executable, "-m", "bench.servers.floor", str(current), str(port)]
         return self.start("floor", command, port)
 
+    def step(self, step: str) -> Contestant:
+        """Start uvicorn as we set it up, with a part of what the floor does."""
+        port = free_port()
+        current = str(self.mesh.instance("orders").current)
+        module = "bench.servers.steps"
+        command = [sys.executable, "-m", module, current, str(port), step]
+        return self.start(f"step-{step}", command, port)
+
     # -- theirs ----------------------------------------------------------------------
 
     def peer(self, script: str, name: str, **given: Any) -> Contestant:

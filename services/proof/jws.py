@@ -219,11 +219,7 @@ def _decoded(part: str) -> bytes:
 
 def _strict_object(data: bytes) -> dict[str, Any]:
     """Parse a JSON object in UTF-8 with no member twice (RFC 8725, section 3.7)."""
-    value = json.loads(
-        data.decode("utf-8"),
-        object_pairs_hook=_unique,
-        parse_constant=_refuse_constant,
-    )
+    value = _STRICT.decode(data.decode("utf-8"))
     if not isinstance(value, dict):
         raise ValueError("not an object")  # noqa: TRY004 - one error for bad JSON
     return value
@@ -238,3 +234,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
+
+
+# One for all: `json.loads` would make another each time.
+_STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
