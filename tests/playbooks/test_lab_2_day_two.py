@@ -110,6 +110,7 @@ def test_down_works_with_the_topology_that_was_kept(
     assert lab_rolling.processes("orders-2") == {}
 
 
+@pytest.mark.long
 def test_a_host_leaves_and_a_service_comes(
     lab_rolling: LabRolling, second: Day
 ) -> None:
@@ -134,6 +135,7 @@ def test_a_host_leaves_and_a_service_comes(
         assert before.processes[host].items() <= after.processes[host].items()
 
 
+@pytest.mark.long
 def test_a_host_comes_and_a_service_leaves(
     lab_rolling: LabRolling, second: Day
 ) -> None:

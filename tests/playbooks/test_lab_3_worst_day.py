@@ -232,6 +232,7 @@ def test_the_cas_host_is_lost_and_put_back(
     check_served(lab_rolling)
 
 
+@pytest.mark.long
 def test_when_every_certificate_has_expired_one_run_heals(
     lab_rolling: LabRolling, second: Day
 ) -> None:

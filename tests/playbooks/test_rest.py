@@ -24,16 +24,6 @@ from tests.playbooks.rolling import PROJECT, Rolling
 pytestmark = pytest.mark.rollout
 
 SETTLED = {"identity": "orders@localhost", "changed": False, "needs_issue": False}
-LOOKING = {
-    "certbound.kit.preflight",
-    "certbound.kit.authority",
-    "certbound.kit.identity_request",
-}
-ACTING = {
-    "certbound.kit.identity_install",
-    "certbound.kit.supervised",
-    "certbound.kit.served",
-}
 
 
 @pytest.fixture(scope="module")
@@ -147,18 +137,6 @@ FAULTS: dict[str, Callable[[Path], Any]] = {
     ),
     "is no head": lambda root: written(root / "ledger-head.json", "{}"),
 }
-
-
-def test_a_day_without_change_runs_two_modules_and_asks_the_ca(
-    rolling: Rolling,
-) -> None:
-    """The second run looks, twice, and does nothing else on the host."""
-    run = rolling.play("site", "--tags", "ca,enrol,services")
-    assert run.returncode == 0, run.said
-    assert run.changed == 0
-    ran = [line.split()[1] for line in run.recap["modules"]]
-    assert sorted(set(ran) & (LOOKING | ACTING)) == sorted(LOOKING)
-    assert ran.count("certbound.kit.identity_request") == 1
 
 
 def test_nothing_is_in_the_way_of_what_was_rolled_out(params: dict[str, Any]) -> None:

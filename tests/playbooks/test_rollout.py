@@ -187,6 +187,13 @@ def test_second_run_changes_nothing(first: Day, second: Day) -> None:
     assert second.processes == first.processes
 
 
+def test_second_run_has_two_modules_look_at_the_host(second: Day) -> None:
+    """It may rest: what installs, starts and gates does not run there."""
+    ran = [line.split()[1].rpartition(".")[2] for line in second.run.recap["modules"]]
+    assert not {"identity_install", "supervised", "served"} & set(ran)
+    assert (ran.count("preflight"), ran.count("identity_request")) == (1, 1)
+
+
 def test_second_run_does_not_ask_the_ca_to_sign(second: Day) -> None:
     """With no request the signing task is skipped."""
     _, _, after = second.run.stdout.partition("Sign all requests at once]")
