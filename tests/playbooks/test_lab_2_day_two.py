@@ -97,7 +97,7 @@ def test_down_works_with_the_topology_that_was_kept(
         assert check_served(lab_rolling)
         last = lab_rolling.play(
             "down",
-            *("--limit", "orders-2"),  # which leaves next
+            *("--limit", "orders-2"),
             environment={"CERTBOUND_TOPOLOGY": str(kept)},
         )
     finally:
@@ -108,6 +108,9 @@ def test_down_works_with_the_topology_that_was_kept(
     assert f"CERTBOUND_TOPOLOGY={kept}" in run.said
     assert last.returncode == 0, last.said
     assert lab_rolling.processes("orders-2") == {}
+    up = lab_rolling.play("site", "--limit", "orders-2", "--tags", "services")
+    assert up.returncode == 0, up.said
+    assert check_served(lab_rolling)
 
 
 @pytest.mark.long
