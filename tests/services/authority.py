@@ -13,7 +13,7 @@ from base64 import b64decode, encodebytes
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -38,7 +38,7 @@ from services.watched import Watched, file_stamp
 from tests.pki.builders import ISSUING_PASSPHRASE, Ca, policy_document
 from tests.services.documents import enrolment_document, write
 from tests.services.mesh import Instance, Leaf, Mesh, Running, Serve
-from tests.services.running import Clock, client_of
+from tests.services.running import client_of
 
 SERVICES = ("storefront", "orders", "stock")
 OTHERS = ("token-service", "enrolment")  # their names stand above those of services
@@ -184,13 +184,40 @@ def request_of(
 
 
 @dataclass
+class RunningClock:
+    """The real time, and how far a test has moved it.
+
+    A clock that stands falls behind a ledger in which a test goes on writing, and what
+    is behind the ledger signs nothing.
+    """
+
+    ahead: timedelta = timedelta(0)
+
+    def __call__(self) -> datetime:
+        """Return the moment."""
+        return utc_now() + self.ahead
+
+    def seconds(self) -> float:
+        """Return seconds that rise with the moment."""
+        return self().timestamp()
+
+    def set(self, moment: datetime) -> None:
+        """Let it be `moment` now."""
+        self.ahead = moment - utc_now()
+
+    def move(self, **step: float) -> None:
+        """Let time pass."""
+        self.ahead += timedelta(**step)
+
+
+@dataclass
 class Front:
     """The CA's front, running."""
 
     running: Running
     instance: Instance
     path: Path
-    clock: Clock
+    clock: RunningClock
     house: Authority
 
     @property
@@ -241,7 +268,7 @@ def enrolment(
 ) -> Iterator[Front]:
     """Run the CA's front while the context lasts."""
     instance = house.instance("enrolment")
-    clock = Clock()
+    clock = RunningClock()
     own = {
         "identity": str(instance.current),
         "ca": str(house.layout.directory),

@@ -9,7 +9,6 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from pki.clock import utc_now
 from pki.rotation_steps import Phase, What
 from tests.pki.builders import Ca
 from tests.pki.rotating import Rotating
@@ -151,7 +150,6 @@ def test_what_the_play_issues_beside_it_is_in_one_ledger(
 ) -> None:
     """The command and the front take turns; nothing is lost."""
     played = house.issue("stock")
-    front.clock.moment = utc_now()
     renewed = certificate(front.post(orders, request_of(orders)))
     house.issue("storefront")
     with house.ledger() as ledger:

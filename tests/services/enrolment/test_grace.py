@@ -108,7 +108,7 @@ def test_a_grace_ends_on_a_kept_connection(
         front.client(orders) as client,
     ):
         assert client.get("/csrattrs").status_code == 200
-        front.clock.moment = orders.generation.not_after + timedelta(seconds=ENOUGH + 1)
+        front.clock.set(orders.generation.not_after + timedelta(seconds=ENOUGH + 1))
         answer = client.post(
             "/simplereenroll",
             content=encoded(request_of(orders)),

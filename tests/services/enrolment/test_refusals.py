@@ -232,7 +232,6 @@ def test_an_earlier_key_once_more(
 def test_somebody_elses_key(house: Authority, front: Front, orders: Instance) -> None:
     """A key that was certified for stock is not orders'."""
     stock = key_of(house.instance("stock"))
-    front.clock.moment = now()
     answer = front.post(orders, request_of(orders, stock))
     assert refusal(answer) == (403, "foreign_key")
 
@@ -274,7 +273,6 @@ def test_too_often(
         assert refusal(answer) == (429, "too_many_requests")
         assert 1 <= int(answer.headers["retry-after"]) <= 100
         stock = house.instance("stock")
-        front.clock.moment = now()
         certificate(front.post(stock, request_of(stock)))
 
 
@@ -317,7 +315,7 @@ def test_a_kept_connection_ends_with_its_certificate(
     """Unless there is a grace, who slept past the end needs a play."""
     with front.client(orders) as client:
         assert client.get("/csrattrs").status_code == 200
-        front.clock.moment = orders.generation.not_after + timedelta(seconds=1)
+        front.clock.set(orders.generation.not_after + timedelta(seconds=1))
         answer = client.post(
             "/simplereenroll",
             content=encoded(request_of(orders)),

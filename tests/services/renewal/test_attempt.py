@@ -10,7 +10,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from pki.clock import utc_now
 from services.config import RenewalConfig
 from services.enrolment.messages import certificates
 from services.renewal.attempt import Place, renew
@@ -246,7 +245,6 @@ def test_a_play_that_issued_last_and_installed_last(
     request = request_for(host.directory.pending_key(), before.certificate)
     ask(request, before, place.renewal)
     orders.turn(orders.write(house.issue("orders")))
-    front.clock.moment = utc_now()
     played = orders.generation
     with pytest.raises(UsedKeyError):
         renew(place, played)
