@@ -3,10 +3,14 @@
 A plan is written and read by people before they meet. It names each request by its
 SHA-256, so that what is certified is what was agreed on. Steps:
 
-    make-root   a root key, sealed under both passphrases, and its certificate
-    certify     the issuing CA that a request of the CA's host asks for
-    revoke      the certificate of an issuing CA
-    list        the root's revocation list, for another year
+    make-root    a root key, sealed under both passphrases, and its certificate
+    update-root  a root that follows the one here, and the certificates that lead from
+                 one to the other (RFC 9810, section 4.4)
+    certify      the issuing CA that a request of the CA's host asks for
+    revoke       the certificate of an issuing CA, or from one root to another
+    list         the revocation list of every root here, for another year
+
+What a plan does, the newest root does, unless the plan names another.
 """
 
 import hashlib
@@ -49,6 +53,21 @@ class MakeRoot(
         return timedelta(seconds=self.lifetime)
 
 
+class UpdateRoot(
+    msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag="update-root"
+):
+    """Make a root that follows, and certify each of the two by the other."""
+
+    lifetime: _Seconds
+    new_with_old: _Seconds  # for whoever trusts the old root alone
+    old_with_new: _Seconds  # for whoever trusts the new one alone
+
+    @property
+    def life(self) -> timedelta:
+        """How long the new root lives."""
+        return timedelta(seconds=self.lifetime)
+
+
 class Certify(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag="certify"):
     """Certify an issuing CA."""
 
@@ -57,17 +76,17 @@ class Certify(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag="cert
 
 
 class Revoke(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag="revoke"):
-    """Revoke the certificate of an issuing CA."""
+    """Revoke the certificate of an issuing CA, or from one root to another."""
 
     serial: Annotated[str, Meta(pattern=r"^[0-9a-f]{1,40}\Z")]
     reason: Reason
 
 
 class PublishList(msgspec.Struct, forbid_unknown_fields=True, frozen=True, tag="list"):
-    """Make the root's list anew."""
+    """Make the list of every root anew."""
 
 
-Step = MakeRoot | Certify | Revoke | PublishList
+Step = MakeRoot | UpdateRoot | Certify | Revoke | PublishList
 
 
 class _Document(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -77,6 +96,7 @@ class _Document(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     trust_domain: str
     people: list[Annotated[str, Meta(min_length=2, max_length=80)]]
     steps: Annotated[list[Step], Meta(min_length=1)]
+    root: _Hex | None = None
 
 
 class Plan:
@@ -88,6 +108,7 @@ class Plan:
         self.trust_domain = document.trust_domain
         self.people = tuple(document.people)
         self.steps = tuple(document.steps)
+        self.root = document.root  # SHA-256 of the certificate of the one that acts
 
     @property
     def sha256(self) -> str:
@@ -105,7 +126,8 @@ def read_plan(text: bytes) -> Plan:
 
     Raises:
         PlanError: a member is missing, unknown or of a wrong form; two people are not
-            named, or one is named twice; a root is made twice, or not first.
+            named, or one is named twice; a root is made twice, or not first, or named
+            before there is any.
     """
     try:
         document = msgspec.json.decode(text, type=_Document)
@@ -120,6 +142,8 @@ def read_plan(text: bytes) -> Plan:
     people = {re.sub(r"\s+", " ", name).strip().casefold() for name in document.people}
     if len(document.people) != _PEOPLE or len(people) != _PEOPLE:
         raise PlanError("people: expected the names of two")
-    if any(isinstance(step, MakeRoot) for step in document.steps[1:]):
-        raise PlanError("steps: make-root comes first, and once")
+    if any(isinstance(step, MakeRoot | UpdateRoot) for step in document.steps[1:]):
+        raise PlanError("steps: make-root or update-root comes first, and once")
+    if document.root and isinstance(document.steps[0], MakeRoot):
+        raise PlanError("root: there is none before make-root")
     return Plan(text, document)

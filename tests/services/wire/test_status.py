@@ -162,7 +162,7 @@ def _forged(told: Shelf) -> None:
 
 
 def _ended(told: Shelf) -> None:
-    told.publish(since=now() - timedelta(days=1, seconds=1))
+    told.publish(since=now() - timedelta(days=1, minutes=1))
 
 
 def _early(told: Shelf) -> None:
