@@ -39,6 +39,10 @@ The plan:
 \b
 Further steps:
   {"type": "revoke", "serial": "1a2b...", "reason": "superseded"}, {"type": "list"}
+\b
+The first step of a plan for the root that follows:
+  {"type": "update-root", "lifetime": 315360000,
+   "new_with_old": 94608000, "old_with_new": 604800}
 """
 
 
@@ -112,7 +116,7 @@ def run(
     """
     from pki.ceremony import hall
     from pki.ceremony.plan import read_plan
-    from pki.ceremony.rite import People
+    from pki.ceremony.root_keys import People
     from pki.layout import Layout
     from pki.passphrase import reader
 
@@ -171,6 +175,7 @@ def take(directory: Path, *, run_id: str, root_sha256: str) -> dict[str, object]
         "certificates": list(taken.certificates),
         "list": taken.listed,
         "revoked": list(taken.revoked),
+        "follows": taken.follows,
     }
 
 
@@ -202,17 +207,19 @@ def _told(result: "Result") -> dict[str, object]:
 
     from pki.ceremony.result import fingerprint, grouped
 
-    issuing = {
-        f"issuing CA {one.serial_number:x}": grouped(fingerprint(one))
-        for one in result.certificates
-    }
     stated = result.transcript
+    read_aloud = {
+        "plan": grouped(stated.plan_sha256),
+        "root": grouped(stated.outputs.root),
+    }
+    for one in result.certificates:
+        kind = "cross certificate" if result.is_cross(one) else "issuing CA"
+        read_aloud[f"{kind} {one.serial_number:x}"] = grouped(fingerprint(one))
+    read_aloud["list"] = grouped(stated.outputs.crl)
+    for number, other in enumerate(stated.outputs.others, start=1):
+        read_aloud[f"other root {number}"] = grouped(other.root)
+        read_aloud[f"list of other root {number}"] = grouped(other.crl)
     return {
         "transcript": msgspec.to_builtins(stated),
-        "read_aloud": {
-            "plan": grouped(stated.plan_sha256),
-            "root": grouped(fingerprint(result.root)),
-            **issuing,
-            "list": grouped(stated.outputs.crl),
-        },
+        "read_aloud": read_aloud,
     }

@@ -23,16 +23,16 @@ from pki.envelope import RECOMMENDED, Cost
 from pki.errors import PkiError
 from pki.identity import trust_domain_uri
 from pki.inspection import is_written, pem
-from pki.keyring import Keyring
+from pki.keyring import Keyring, has_key
 from pki.laggards import Proof, check_proof
 from pki.layout import Layout
 from pki.ledger import open_ledger
 from pki.pointers import authority_of
-from pki.present import Present, present
+from pki.present import Present, certificates, present
 from pki.profiles import BACKDATING
 from pki.rotation_steps import ORDER, Generation, Phase, Step, What, append_step
 from pki.storage import exclusive, write_atomically
-from pki.successors import Successors, check_ready
+from pki.successors import CeremonyNeededError, Successors, check_ready
 from pki.withdrawal import revocations_of, revoke_authorities
 
 
@@ -90,6 +90,7 @@ def begin(  # noqa: PLR0913 - each is told apart by its name
     Raises:
         NoAuthorityError, ClockBehindError: as `pki.authority.issue`.
         OtherRotationError: one of another kind is under way.
+        CeremonyNeededError: the root is offline, and has to sign first.
         SealedKeyError, WrongIssuingKeyError: a key cannot be used.
     """
     with _open(layout, now, run_id) as desk:
@@ -136,6 +137,7 @@ def advance(
             permits less than the policy of today.
         LaggardsError, UnknownWaiverError: the proof does not hold.
         AuthorityCertificateError: the keyring has no root, and it takes one.
+        CeremonyNeededError: the root is offline, and has to revoke first.
     """
     with _open(layout, now, run_id) as desk:
         step = _required(desk)
@@ -147,7 +149,7 @@ def advance(
         if phase is Phase.SWITCHING and step.what is What.CERTIFICATES:
             step = replace(step, issued_after=_first_begin(desk.now))
         if phase is Phase.DISTRUSTING and step.what is not What.CERTIFICATES:
-            _distrust(desk, step, keyring)
+            _distrust(layout, desk, step, keyring)
         else:
             _take(desk, step)
         return _settled(layout, desk)
@@ -207,7 +209,7 @@ def _plan(desk: Desk, what: What, made: Successors) -> Step:
     )
     root, issuing = old.root, old.issuing
     if what is What.ROOT:
-        root = made.key("root", old.root)
+        root = made.root_key(desk.standing.root)
     if what is not What.CERTIFICATES:
         issuing = made.key("issuing", old.issuing)
     return Step(
@@ -220,11 +222,21 @@ def _plan(desk: Desk, what: What, made: Successors) -> Step:
     )
 
 
-def _distrust(desk: Desk, step: Step, keyring: Keyring) -> None:
+def _distrust(layout: Layout, desk: Desk, step: Step, keyring: Keyring) -> None:
     """Revoke what leads to the old issuing CA and the old root, and begin the phase."""
     old = revocations_of(desk, "issuing", step.before.issuing)
     if step.what is What.ROOT:
         old += revocations_of(desk, "cross", step.before.root)
+    roots = certificates(desk.ledger, "root")
+    if offline := [
+        entry.serial
+        for entry in old
+        if not has_key(layout, "root", roots[entry.authority or ""])
+    ]:
+        raise CeremonyNeededError(
+            f"the root is offline: have the serials {', '.join(offline)} revoked as"
+            " superseded in a ceremony, import the result, and go on (docs/keys.md)"
+        )
     revoke_authorities(desk, old, keyring, also=lambda: _append(desk, step))
 
 

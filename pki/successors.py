@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import NoReturn
 
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pki.ceremony.asking import leave_request
@@ -18,13 +19,14 @@ from pki.errors import PkiError
 from pki.inspection import permits
 from pki.keyring import Keyring, has_key
 from pki.layout import Layout
+from pki.pointers import authority_of
 from pki.present import certificates, find_cross, is_revoked
 from pki.profiles import BACKDATING
-from pki.rotation_steps import ORDER, Phase, Step
+from pki.rotation_steps import ORDER, Phase, Step, What
 
 
 class CeremonyNeededError(PkiError):
-    """The root is offline, and has not certified the new issuing key yet."""
+    """The root is offline, and has not signed yet what the rotation needs."""
 
     code = "ceremony_needed"
 
@@ -65,6 +67,16 @@ class Successors:
                 return left
         return self.keyring.make(purpose, like=old, cost=self.cost)
 
+    def root_key(self, old: x509.Certificate) -> str:
+        """Return the identifier of the next root's key.
+
+        Empty where the root is offline: a ceremony makes the next one, and the CA knows
+        of it when it is imported (`ceremony.taking`).
+        """
+        if not has_key(self.layout, "root", old):
+            return ""
+        return self.key("root", authority_of(old))
+
     def certify(self, step: Step) -> None:
         """Make the certificates of the new keys that are missing.
 
@@ -74,13 +86,15 @@ class Successors:
         """
         old, new, ledger = step.before, step.after, self.desk.ledger
         roots = certificates(ledger, "root")
+        if not new.root:
+            self._ask(self._open("issuing", new.issuing), new.issuing, "update-root")
         if new.root not in roots:
             roots[new.root] = self._registrar().root(self._open("root", new.root))
         issuing = certificates(ledger, "issuing").get(new.issuing)
         if issuing is None or not permits(issuing, self.desk.policy):
             successor = self._open("issuing", new.issuing)
             if not has_key(self.layout, "root", roots[new.root]):
-                self._ask(successor, new.issuing)
+                self._ask(successor, new.issuing, "certify")
             key = self._open("root", new.root)
             self._registrar().issuing(successor.public_key(), roots[new.root], key)
         if new.root == old.root:
@@ -92,14 +106,25 @@ class Successors:
             (old.root, new.root, self._longest_leaf()),
         ):
             if find_cross(ledger, of=of, by=by) is None:
+                if not has_key(self.layout, "root", roots[by]):
+                    raise CeremonyNeededError(
+                        "the roots do not certify each other yet: import the result of"
+                        " the ceremony that made the new one (docs/keys.md)"
+                    )
                 key = self._open("root", by)
                 self._registrar().cross(roots[of], roots[by], key, life)
 
-    def _ask(self, key: ec.EllipticCurvePrivateKey, authority: str) -> NoReturn:
+    def _ask(
+        self, key: ec.EllipticCurvePrivateKey, authority: str, step: str
+    ) -> NoReturn:
         path = leave_request(self.layout, key, self.desk.policy, named=authority)
+        wanted = {
+            "certify": f"have it certify {path}",
+            "update-root": f"have the next one made and {path} certified by it",
+        }
         raise CeremonyNeededError(
-            f"the root is offline: have it certify {path} in a ceremony, import the"
-            " result, and begin again (docs/keys.md)"
+            f"the root is offline: {wanted[step]} in a ceremony, import the result, and"
+            " begin again (docs/keys.md)"
         )
 
     def _open(self, purpose: str, authority: str) -> ec.EllipticCurvePrivateKey:
@@ -131,3 +156,12 @@ def check_ready(desk: Desk, step: Step) -> None:
         raise UnpreparedError("the policy permits more since: begin again")
     if issuing.not_valid_after_utc <= desk.now or is_revoked(desk.ledger, issuing):
         raise UnpreparedError("the new issuing CA has ended or is revoked: reverse")
+    if step.what is not What.ROOT:
+        return
+    for of, by in (
+        (step.after.root, step.before.root),
+        (step.before.root, step.after.root),
+    ):
+        cross = find_cross(desk.ledger, of=of, by=by)
+        if cross is None or cross.not_valid_after_utc <= desk.now:
+            raise UnpreparedError("a certificate from root to root has ended: reverse")

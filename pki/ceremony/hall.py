@@ -14,13 +14,14 @@ from pki import clock
 from pki.ceremony.plan import Certify, Plan
 from pki.ceremony.request import CeremonyRequest, read_request
 from pki.ceremony.result import Result, read_result
-from pki.ceremony.rite import CeremonyError, People, Rite
+from pki.ceremony.rite import Rite
+from pki.ceremony.root_keys import CeremonyError, People, RootKeys
 from pki.database import create_ledger
 from pki.entry import Event
 from pki.envelope import RECOMMENDED, Cost
-from pki.inspection import recorded
 from pki.layout import Layout
 from pki.ledger import open_ledger
+from pki.present import certificates
 from pki.signing import check_clock
 from pki.storage import (
     check_private,
@@ -87,7 +88,8 @@ def perform(  # noqa: PLR0913 - each is told apart by its name
         create_ledger(layout.ledger)
         with open_ledger(layout.ledger) as ledger:
             check_clock(ledger, now())
-            rite = Rite(layout, plan, requests, ledger, people, now, cost)
+            keys = RootKeys(layout, people, cost)
+            rite = Rite(layout, plan, requests, ledger, keys, now)
             for step in plan.steps:
                 rite.do(step)
             write_atomically(path, rite.conclude())
@@ -99,7 +101,7 @@ def verify(layout: Layout, plan: Plan) -> Result:
 
     1. The result is whole, and signed by its root (`read_result`).
     2. It is of this very plan.
-    3. Its root is the root here, and the ledger verifies and knows each certificate.
+    3. The ledger here verifies, and knows its roots and each certificate.
 
     Raises:
         ResultError, LedgerError: 1 and 3 do not hold.
@@ -112,7 +114,8 @@ def verify(layout: Layout, plan: Plan) -> Result:
         )
     with open_ledger(layout.ledger) as ledger:  # 3
         ledger.verify()
-        if recorded(ledger, "root") != result.root:
+        roots = [listing.root for listing in result.listings]
+        if not set(roots) <= set(certificates(ledger, "root").values()):
             raise CeremonyError("the result is of another root than the ledger's")
         for one in result.certificates:
             issuer, serial = one.issuer.rfc4514_string(), f"{one.serial_number:x}"

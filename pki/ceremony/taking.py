@@ -2,7 +2,9 @@
 
 The root's certificate, the issuing CA's, the root's list go into the ledger. From then
 on the CA goes on as any whose root key is kept elsewhere. Nothing is taken unless a
-person has said the root's fingerprint, as it was read aloud in the ceremony.
+person has said the root's fingerprint, as it was read aloud in the ceremony; another
+root than that of this CA also has to be waited for by a rotation, and vouched for by
+the root of this CA.
 """
 
 import re
@@ -33,11 +35,13 @@ from pki.inspection import is_written, pem, recorded
 from pki.keyring import has_key
 from pki.layout import Layout
 from pki.ledger import Ledger, open_ledger
-from pki.pointers import authority_of
+from pki.pointers import authority_of, signer_of
 from pki.policy import Policy, read_policy
+from pki.present import certificate_of, certificates, find_present
 from pki.published import Crl
 from pki.request import spki_sha256
 from pki.revocation_list import RevocationList, verify_list
+from pki.rotation_steps import Generation, Phase, Step, append_step
 from pki.signing import check_clock
 from pki.storage import check_private, exclusive, write_atomically
 
@@ -61,11 +65,12 @@ class Taken:
     certificates: tuple[str, ...]
     listed: bool
     revoked: tuple[str, ...]
+    follows: bool = False  # the root is the one that a rotation waited for
 
     @property
     def changed(self) -> bool:
         """Whether anything was."""
-        return bool(self.certificates or self.listed or self.revoked)
+        return bool(self.certificates or self.listed or self.revoked or self.follows)
 
 
 def take(
@@ -78,11 +83,14 @@ def take(
 ) -> Taken:
     """Record what a ceremony gave, in one transaction; the same again changes nothing.
 
-    1. The result is whole, and signed by its root (`read_result`).
-    2. That root has the fingerprint which a person has said.
+    1. The result is whole, and signed by its roots (`read_result`).
+    2. The root that acted has the fingerprint which a person has said.
     3. It is of our trust domain, and every certificate and list keeps the rules.
-    4. This CA has no other root, and one of the certificates is for its key.
-    5. The list is current, and newer than the one here or that very one.
+    4. This CA knows that root; or it has none, and one of the certificates is for its
+       key; or a rotation waits for the next, and the root of this CA signed as well.
+    5. Each list is current, and newer than the one here or that very one.
+
+    Of what other roots gave, that is taken which this CA knows.
 
     Raises:
         ResultError: 1, 2 or 4 does not hold; the subclass says which.
@@ -99,30 +107,38 @@ def take(
     with exclusive(layout.lock):
         check_offline(layout)
         policy = read_policy(layout.policy.read_bytes())
-        listed = _check(result, policy)  # 3
+        lists = _check(result, policy)  # 3
         create_ledger(layout.ledger)
         with open_ledger(layout.ledger) as ledger:
             check_clock(ledger, now())
-            desk = _Intake(layout, policy, result, listed, ledger, run_id, now())
+            desk = _Intake(layout, policy, result, lists, ledger, run_id, now())
             return desk.take()
 
 
-def _check(result: Result, policy: Policy) -> RevocationList:
-    root = result.root
+def _check(
+    result: Result, policy: Policy
+) -> dict[x509.Certificate, tuple[RevocationList, bytes]]:
+    """Return the list of each root."""
     try:
-        root.verify_directly_issued_by(root)
+        for listing in result.listings:
+            listing.root.verify_directly_issued_by(listing.root)
         for one in result.certificates:
-            one.verify_directly_issued_by(root)
+            one.verify_directly_issued_by(result.issuer_of(one))
     except (ValueError, TypeError, InvalidSignature) as error:
-        raise ResultError(f"the root did not sign all of it: {error}") from error
-    lint.check_certificate(root, kind="root", issuer=None)
+        raise ResultError(f"its roots did not sign all of it: {error}") from error
+    for listing in result.listings:
+        lint.check_certificate(listing.root, kind="root", issuer=None)
+        if not is_root_of(listing.root, policy.trust_domain):
+            raise NotForUsError(f"the root is not one of {policy.trust_domain}")
+        crl = x509.load_der_x509_crl(listing.crl)
+        lint_crl.check_crl(crl, kind="full", by="root", issuer=listing.root)
     for one in result.certificates:
-        lint.check_certificate(one, kind="issuing", issuer=root)
-    if not is_root_of(root, policy.trust_domain):
-        raise NotForUsError(f"the root is not one of {policy.trust_domain}")
-    crl = x509.load_der_x509_crl(result.crl)
-    lint_crl.check_crl(crl, kind="full", by="root", issuer=root)
-    return verify_list(result.crl, root)
+        kind = "cross" if result.is_cross(one) else "issuing"
+        lint.check_certificate(one, kind=kind, issuer=result.issuer_of(one))
+    return {
+        listing.root: (verify_list(listing.crl, listing.root), listing.crl)
+        for listing in result.listings
+    }
 
 
 @dataclass
@@ -132,30 +148,33 @@ class _Intake:
     layout: Layout
     policy: Policy
     result: Result
-    listed: RevocationList
+    lists: dict[x509.Certificate, tuple[RevocationList, bytes]]
     ledger: Ledger
     run_id: str
     now: datetime
 
     def take(self) -> Taken:
-        known = recorded(self.ledger, "root")
-        ours = self._ours()
-        if known is not None and known != self.result.root:  # 4
-            raise NotForUsError("this CA has another root: that is for a rotation")
-        if known is None and not ours:
-            raise NotForUsError("none of the certificates is for the issuing key here")
-        wanted = [("root", self.result.root), *(("issuing", one) for one in ours)]
-        fresh = [pair for pair in wanted if not self._is_known(pair[1])]
-        crl = self._newer_list()  # 5
+        step = self._waiting()
+        self._check_root(step)  # 4
+        root = self.result.root
+        fresh = [
+            (kind, certificate)
+            for kind, certificate in [("root", root), *self._ours()]
+            if not self._is_known(certificate)
+        ]
+        roots = [one for one in self.lists if one == root or self._is_known(one)]
+        crls = [crl for one in roots if (crl := self._newer_list(one))]  # 5
         with self.ledger.transaction():
             for kind, certificate in fresh:
                 for entry in self._entries(kind, certificate):
                     self.ledger.append(entry)
-            revoked = list(self._revocations())
+            revoked = [entry for one in roots for entry in self._revocations(one)]
             for entry in revoked:
                 self.ledger.append(entry)
-            if crl is not None:
-                covers, _ = self.ledger.newest()
+            if step is not None:
+                self._follow(step)
+            covers, _ = self.ledger.newest()
+            for crl in crls:
                 self.ledger.published.put_crl(replace(crl, covers=covers))
         for kind in ("root", "issuing"):
             standing = recorded(self.ledger, kind)
@@ -163,17 +182,71 @@ class _Intake:
                 write_atomically(self.layout.certificate(kind), pem(standing))
         return Taken(
             certificates=tuple(kind for kind, _ in fresh),
-            listed=crl is not None,
+            listed=bool(crls),
             revoked=tuple(entry.serial for entry in revoked),
+            follows=step is not None,
         )
 
-    def _ours(self) -> list[x509.Certificate]:
-        """Return those for a key of this CA, be it one of a rotation."""
-        return [
-            one
-            for one in self.result.certificates
-            if has_key(self.layout, "issuing", one)
-        ]
+    def _waiting(self) -> Step | None:
+        """Return the step of a rotation that waits for the root that acted."""
+        standing = find_present(self.ledger)
+        step = standing.rotation if standing else None
+        if (
+            step is None
+            or step.phase is not Phase.PREPARING
+            or step.after.root
+            or step.before.root == authority_of(self.result.root)
+        ):
+            return None
+        return step
+
+    def _check_root(self, step: Step | None) -> None:
+        root, known = self.result.root, recorded(self.ledger, "root")
+        if known is None:
+            if not any(kind == "issuing" for kind, _ in self._ours()):
+                raise NotForUsError(
+                    "none of the certificates is for the issuing key here"
+                )
+        elif not self._is_known(root):
+            if step is None:
+                raise NotForUsError(
+                    "this CA has another root: a rotation of the root takes the next"
+                )
+            if known not in self.lists:
+                raise NotForUsError("the root of this CA does not vouch for the next")
+
+    def _follow(self, step: Step) -> None:
+        """Let the rotation go on to the root that acted; the caller writes."""
+        after = Generation(
+            root=authority_of(self.result.root), issuing=step.after.issuing
+        )
+        append_step(
+            self.ledger,
+            replace(step, after=after),
+            now=self.now,
+            run_id=self.run_id,
+            spiffe_id=trust_domain_uri(self.policy.trust_domain),
+        )
+
+    def _ours(self) -> list[tuple[str, x509.Certificate]]:
+        """Return those for a key of this CA, and those from one known root to another.
+
+        A key may be one of a rotation.
+        """
+        found = []
+        for one in self.result.certificates:
+            if not self._is_trusted(authority_of(self.result.issuer_of(one))):
+                continue
+            if not self.result.is_cross(one):
+                if has_key(self.layout, "issuing", one):
+                    found.append(("issuing", one))
+            elif self._is_trusted(authority_of(one)):
+                found.append(("cross", one))
+        return found
+
+    def _is_trusted(self, authority: str) -> bool:
+        known = certificates(self.ledger, "root")
+        return authority in {authority_of(self.result.root), *known}
 
     def _is_known(self, certificate: x509.Certificate) -> bool:
         issuer, serial = _named(certificate)
@@ -196,48 +269,55 @@ class _Intake:
             spki_sha256=spki_sha256(key),
             not_before=clock.to_text(certificate.not_valid_before_utc),
             not_after=clock.to_text(certificate.not_valid_after_utc),
-            authority=authority_of(self.result.root),
+            authority=signer_of(certificate),
         )
         der = certificate.public_bytes(serialization.Encoding.DER)
         yield planned
         yield replace(planned, event=Event.ISSUED, certificate=b64encode(der).decode())
 
-    def _revocations(self) -> Iterator[Entry]:
-        """Yield what the root's list takes back and this ledger does not know."""
-        crl = x509.load_der_x509_crl(self.result.crl)
-        for issued in list(self.ledger.entries_of("issuing", Event.ISSUED)):
-            stated = crl.get_revoked_certificate_by_serial_number(
-                int(issued.serial, 16)
-            )
-            if stated is None or self.ledger.find(
-                Event.REVOKED, issuer=issued.issuer, serial=issued.serial
-            ):
-                continue
-            yield replace(
-                issued,
-                event=Event.REVOKED,
-                recorded_at=clock.to_text(self.now),
-                run_id=self.run_id,
-                certificate=None,
-                reason=_reason(stated),
-            )
+    def _revocations(self, root: x509.Certificate) -> Iterator[Entry]:
+        """Yield what a root's list takes back and this ledger does not know."""
+        _, der = self.lists[root]
+        crl = x509.load_der_x509_crl(der)
+        for kind in ("issuing", "cross"):
+            for issued in list(self.ledger.entries_of(kind, Event.ISSUED)):
+                stated = crl.get_revoked_certificate_by_serial_number(
+                    int(issued.serial, 16)
+                )
+                if (
+                    stated is None
+                    or signer_of(certificate_of(issued)) != authority_of(root)
+                    or self.ledger.find(
+                        Event.REVOKED, issuer=issued.issuer, serial=issued.serial
+                    )
+                ):
+                    continue
+                yield replace(
+                    issued,
+                    event=Event.REVOKED,
+                    recorded_at=clock.to_text(self.now),
+                    run_id=self.run_id,
+                    certificate=None,
+                    reason=_reason(stated),
+                )
 
-    def _newer_list(self) -> Crl | None:
-        authority = authority_of(self.result.root)
+    def _newer_list(self, root: x509.Certificate) -> Crl | None:
+        listed, der = self.lists[root]
+        authority = authority_of(root)
         before = self.ledger.published.crl(authority, "full")
-        if before is not None and before.der == self.result.crl:
+        if before is not None and before.der == der:
             return None
-        self.listed.check_current(self.now)
+        listed.check_current(self.now)
         if before is not None:
-            self.listed.check_follows(verify_list(before.der, self.result.root))
+            listed.check_follows(verify_list(before.der, root))
         return Crl(
             authority=authority,
             scope="full",
-            number=self.listed.number,
+            number=listed.number,
             covers=0,
-            this_update=clock.to_text(self.listed.this_update),
-            next_update=clock.to_text(self.listed.next_update),
-            der=self.result.crl,
+            this_update=clock.to_text(listed.this_update),
+            next_update=clock.to_text(listed.next_update),
+            der=der,
         )
 
 

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from pki import clock
 from pki.ceremony import asking, hall, result, taking
 from pki.ceremony.plan import read_plan
-from pki.ceremony.rite import People
+from pki.ceremony.root_keys import People
 from pki.layout import Layout
+from pki.ledger import open_ledger
+from pki.present import certificates
 from tests.pki.builders import CHEAP, ISSUING_PASSPHRASE, policy
 
 FIRST, SECOND = b"passphrase of the first person", b"another of the second one"
@@ -50,17 +53,26 @@ class Two:
         digest = hashlib.sha256(text).hexdigest()
         return {"type": "certify", "request": name, "sha256": digest}
 
+    def carried(self, path: Path) -> dict[str, str]:
+        """Carry a rotation's request to the desk; return the step that certifies it."""
+        text = path.read_bytes()
+        (self.desk / path.name).write_bytes(text)
+        digest = hashlib.sha256(text).hexdigest()
+        return {"type": "certify", "request": path.name, "sha256": digest}
+
     def hold(
         self,
         name: str,
         *steps: dict[str, Any],
         people: People | None = None,
         now: Callable[[], datetime] = clock.utc_now,
+        root: x509.Certificate | None = None,
     ) -> hall.Outcome:
-        """Hold a ceremony on the offline machine."""
+        """Hold a ceremony on the offline machine; the plan may name a root."""
+        named = {"root": result.fingerprint(root)} if root else {}
         return hall.perform(
             self.offline,
-            read_plan(plan_text(name, *steps)),
+            read_plan(plan_text(name, *steps, **named)),
             beside=self.desk,
             people=people or People(first=lambda: FIRST, second=lambda: SECOND),
             now=now,
@@ -75,6 +87,15 @@ class Two:
             root_sha256=root or result.fingerprint(held.result.root),
             run_id="taking",
         )
+
+    def listed(self) -> dict[str, int]:
+        """Return the number of each root's list on the CA's host."""
+        with open_ledger(self.online.ledger) as ledger:
+            found = {
+                authority: ledger.published.crl(authority, "full")
+                for authority in certificates(ledger, "root")
+            }
+        return {authority: crl.number for authority, crl in found.items() if crl}
 
 
 def plan_text(name: str, /, *steps: dict[str, Any], **changes: Any) -> bytes:
@@ -91,3 +112,9 @@ def plan_text(name: str, /, *steps: dict[str, Any], **changes: Any) -> bytes:
 
 
 MAKE_ROOT = {"type": "make-root", "lifetime": 10 * YEAR}
+UPDATE_ROOT = {
+    "type": "update-root",
+    "lifetime": 10 * YEAR,
+    "new_with_old": 3 * YEAR,
+    "old_with_new": YEAR // 52,
+}

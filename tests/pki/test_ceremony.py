@@ -20,12 +20,8 @@ from pki.authority import issue
 from pki.ceremony import asking, hall, result, rite, taking
 from pki.ceremony.plan import PlanError, read_plan
 from pki.ceremony.request import CeremonyRequestError
-from pki.ceremony.rite import (
-    CeremonyError,
-    People,
-    RootExistsError,
-    RootMissingError,
-)
+from pki.ceremony.rite import RootExistsError
+from pki.ceremony.root_keys import CeremonyError, People, RootMissingError
 from pki.decision import Request, RevokedIssuerError
 from pki.layout import Layout
 from pki.ledger import open_ledger
@@ -46,6 +42,7 @@ from tests.pki.ceremonies import (
     MAKE_ROOT,
     NOBODY,
     SECOND,
+    UPDATE_ROOT,
     YEAR,
     Two,
     no_passphrase,
@@ -271,7 +268,7 @@ def test_issuing_ca_is_taken_back(under: Two, held: hall.Outcome) -> None:
 def test_unknown_serial_is_not_revoked(under: Two) -> None:
     """The root takes back what it gave."""
     step = {"type": "revoke", "serial": "1a2b", "reason": "superseded"}
-    with pytest.raises(CeremonyError, match="no CA of serial 1a2b"):
+    with pytest.raises(CeremonyError, match="a CA of serial 1a2b"):
         under.hold("taken-back", step)
 
 
@@ -455,8 +452,10 @@ def test_commands_hold_a_ceremony(tmp_path: Path) -> None:
         ({"people": ["Ada Lang"]}, "people"),
         ({"people": ["Ada Lang", "ada  lang"]}, "people"),
         ({"steps": []}, "steps"),
-        ({"steps": [{"type": "list"}, MAKE_ROOT]}, "make-root comes first"),
-        ({"steps": [MAKE_ROOT, MAKE_ROOT]}, "make-root comes first"),
+        ({"steps": [{"type": "list"}, MAKE_ROOT]}, "make-root or update-root comes"),
+        ({"steps": [MAKE_ROOT, MAKE_ROOT]}, "make-root or update-root comes first"),
+        ({"steps": [MAKE_ROOT, UPDATE_ROOT]}, "update-root comes first"),
+        ({"root": "0" * 64}, "none before make-root"),
         ({"steps": [{"type": "certify", "request": "a/b", "sha256": "0"}]}, "request"),
         ({"steps": [{"type": "burn"}]}, "burn"),
         ({"more": 1}, "more"),
