@@ -20,7 +20,8 @@ from tests.lab.places import HERE, Places
 
 Say = Callable[[str], None]
 
-# What a minimal installation with SSH has; faketime is the lab's, for wrong clocks.
+# What a minimal installation with SSH has; faketime is the lab's, for wrong clocks, and
+# softhsm2 stands for the hardware in which a CA may have its key.
 _PACKAGES = (
     "ca-certificates",
     "dbus",
@@ -29,6 +30,7 @@ _PACKAGES = (
     "openssh-server",
     "openssl",
     "python3",
+    "softhsm2",
     "sudo",
     "systemd",
     "systemd-sysv",
