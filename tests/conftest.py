@@ -7,13 +7,15 @@ in the workers alone, when tests run side by side.
 import pytest
 from xdist.remote import Producer
 
-from tests import side_by_side
+from tests import quick, side_by_side
 from tests.judges.verdicts import table
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have what takes longest begin first."""
+    """Have what takes longest begin first, and know what is not quick."""
     side_by_side.longest_first(items)
+    quick.mark(items)
 
 
 def pytest_xdist_make_scheduler(

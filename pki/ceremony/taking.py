@@ -7,25 +7,21 @@ root than that of this CA also has to be waited for by a rotation, and vouched f
 the root of this CA.
 """
 
-import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from pki import clock, lint, lint_crl
+from pki import clock
 from pki.ceremony.asking import check_offline
+from pki.ceremony.checking import NotForUsError, check_fingerprint, check_result
 from pki.ceremony.result import (
     Result,
     ResultError,
-    fingerprint,
-    grouped,
-    is_root_of,
     read_result,
 )
 from pki.database import create_ledger
@@ -44,18 +40,6 @@ from pki.revocation_list import RevocationList, verify_list
 from pki.rotation_steps import Generation, Phase, Step, append_step
 from pki.signing import check_clock
 from pki.storage import check_private, exclusive, write_atomically
-
-
-class FingerprintError(ResultError):
-    """The root is not the one whose fingerprint was said."""
-
-    code = "wrong_fingerprint"
-
-
-class NotForUsError(ResultError):
-    """It certifies no key of this CA, or under another root than this CA's."""
-
-    code = "ceremony_not_ours"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,47 +82,17 @@ def take(
         ClockBehindError: the clock is behind the newest entry of the ledger.
     """
     result = read_result(document)  # 1
-    said = re.sub(r"[\s:]", "", root_sha256).lower()
-    if fingerprint(result.root) != said:  # 2
-        raise FingerprintError(
-            f"the result's root has the fingerprint {grouped(fingerprint(result.root))}"
-        )
+    check_fingerprint(result.root, root_sha256)  # 2
     check_private(layout.directory)
     with exclusive(layout.lock):
         check_offline(layout)
         policy = read_policy(layout.policy.read_bytes())
-        lists = _check(result, policy)  # 3
+        lists = check_result(result, policy)  # 3
         create_ledger(layout.ledger)
         with open_ledger(layout.ledger) as ledger:
             check_clock(ledger, now())
             desk = _Intake(layout, policy, result, lists, ledger, run_id, now())
             return desk.take()
-
-
-def _check(
-    result: Result, policy: Policy
-) -> dict[x509.Certificate, tuple[RevocationList, bytes]]:
-    """Return the list of each root."""
-    try:
-        for listing in result.listings:
-            listing.root.verify_directly_issued_by(listing.root)
-        for one in result.certificates:
-            one.verify_directly_issued_by(result.issuer_of(one))
-    except (ValueError, TypeError, InvalidSignature) as error:
-        raise ResultError(f"its roots did not sign all of it: {error}") from error
-    for listing in result.listings:
-        lint.check_certificate(listing.root, kind="root", issuer=None)
-        if not is_root_of(listing.root, policy.trust_domain):
-            raise NotForUsError(f"the root is not one of {policy.trust_domain}")
-        crl = x509.load_der_x509_crl(listing.crl)
-        lint_crl.check_crl(crl, kind="full", by="root", issuer=listing.root)
-    for one in result.certificates:
-        kind = "cross" if result.is_cross(one) else "issuing"
-        lint.check_certificate(one, kind=kind, issuer=result.issuer_of(one))
-    return {
-        listing.root: (verify_list(listing.crl, listing.root), listing.crl)
-        for listing in result.listings
-    }
 
 
 @dataclass

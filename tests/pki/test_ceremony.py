@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from pki import clock, envelope, founding, shared_key
 from pki.authority import issue
-from pki.ceremony import asking, hall, result, rite, taking
+from pki.ceremony import asking, checking, hall, result, rite
 from pki.ceremony.plan import PlanError, read_plan
 from pki.ceremony.request import CeremonyRequestError
 from pki.ceremony.rite import RootExistsError
@@ -210,7 +210,7 @@ def test_root_that_was_not_read_aloud_is_not_taken(
     two: Two, held: hall.Outcome
 ) -> None:
     """The fingerprint is said by a person, and read in groups or with colons."""
-    with pytest.raises(taking.FingerprintError):
+    with pytest.raises(checking.FingerprintError):
         two.take(held, root="00" * 32)
     assert not two.online.certificate("root").exists()
     aloud = result.grouped(result.fingerprint(held.result.root)).upper()
@@ -317,14 +317,14 @@ def test_result_for_another_ca_is_not_taken(
     """A key that was not certified gets no certificate of it."""
     other = Two(Layout(tmp_path / "other"), two.offline, two.desk)
     other.ask()
-    with pytest.raises(taking.NotForUsError, match="issuing key here"):
+    with pytest.raises(checking.NotForUsError, match="issuing key here"):
         other.take(held)
 
 
 def test_second_root_is_not_taken(under: Two, tmp_path: Path) -> None:
     """A CA changes its root by a rotation, not by an import."""
     other = Two(under.online, Layout(tmp_path / "elsewhere"), under.desk)
-    with pytest.raises(taking.NotForUsError, match="rotation"):
+    with pytest.raises(checking.NotForUsError, match="rotation"):
         other.take(other.hold("another", MAKE_ROOT, under.ask()))
 
 
@@ -335,7 +335,7 @@ def test_root_of_another_trust_domain_is_not_taken(two: Two) -> None:
     two.online.policy.write_bytes(
         policy(policy_document([]) | {"trust_domain": "example.internal"}).text
     )
-    with pytest.raises(taking.NotForUsError, match=r"example\.internal"):
+    with pytest.raises(checking.NotForUsError, match=r"example\.internal"):
         two.take(held)
 
 

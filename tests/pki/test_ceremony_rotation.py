@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 
 from pki import clock
-from pki.ceremony import hall, result, rite, taking
+from pki.ceremony import checking, hall, result, rite
 from pki.ceremony.root_keys import People, RootMissingError
 from pki.envelope import WrongPassphraseError
 from pki.layout import Layout
@@ -22,6 +22,7 @@ from pki.rotation_steps import Phase, What
 from pki.successors import CeremonyNeededError, UnpreparedError
 from tests.pki.builders import Ca, Forge
 from tests.pki.ceremonies import MAKE_ROOT, NOBODY, SECOND, UPDATE_ROOT, Two
+from tests.pki.command import pki
 from tests.pki.rotating import PHASES, Rotating
 
 
@@ -222,7 +223,7 @@ def test_same_plan_for_the_next_root_again_verifies(succession: Succession) -> N
 def test_next_root_is_not_taken_unless_a_rotation_waits(under: Two) -> None:
     """An import alone changes nobody's root."""
     held = under.hold("second-root", UPDATE_ROOT, under.ask())
-    with pytest.raises(taking.NotForUsError, match="a rotation of the root"):
+    with pytest.raises(checking.NotForUsError, match="a rotation of the root"):
         under.take(held)
 
 
@@ -233,7 +234,7 @@ def test_root_that_ours_does_not_vouch_for_is_not_taken(
     two = succession.two
     other = Two(two.online, Layout(tmp_path / "elsewhere"), two.desk)
     held = other.hold("another", MAKE_ROOT, succession.ask())
-    with pytest.raises(taking.NotForUsError, match="does not vouch"):
+    with pytest.raises(checking.NotForUsError, match="does not vouch"):
         other.take(held)
 
 
@@ -291,3 +292,27 @@ def test_certificate_between_roots_that_has_ended_stops_the_rotation(
     rotating.now = lambda: clock.utc_now() + timedelta(days=2)
     with pytest.raises(UnpreparedError, match="from root to root"):
         rotating.advance()
+
+
+def test_rotation_that_waits_can_be_given_up(succession: Succession) -> None:
+    """Nothing waits for the root any more, and it is not taken."""
+    held = succession.held()
+    succession.rotating.reverse()
+    assert succession.rotating.phase is None
+    with pytest.raises(checking.NotForUsError, match="a rotation of the root"):
+        succession.two.take(held)
+    assert succession.rotating.standing.roots == (succession.old,)
+
+
+def test_the_command_reads_all_of_it_aloud(succession: Succession) -> None:
+    """New root, old root, what each gave the other, the issuing CA, and both lists."""
+    held = succession.held()
+    done = pki("ceremony", "verify", document=held.path.read_text())
+    said = done.answer["read_aloud"]
+    kinds = [re.sub(r" [0-9a-f]{30,}", "", name) for name in said]
+    assert kinds == [
+        *("plan", "root", "cross certificate", "cross certificate", "issuing CA"),
+        *("list", "other root 1", "list of other root 1"),
+    ]
+    old = result.fingerprint(succession.old)
+    assert said["other root 1"].replace(" ", "") == old

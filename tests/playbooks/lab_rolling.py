@@ -17,7 +17,13 @@ from tests.lab.lab import Lab
 from tests.playbooks.live_testing import Verdict, command, verdict
 from tests.playbooks.rolling import PROJECT, Run
 
-TRAVELLING = ("pyproject.toml", "README.md", "LICENSE", "requirements-hosts.lock")
+TRAVELLING = (
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    "requirements-hosts.lock",
+    "requirements-hosts-pkcs11.lock",
+)
 # Passphrases are looked for by their text; these are known by their looks.
 _SECRETS = re.compile(r"PRIVATE KEY|eyJ[\w-]{20,}\.")
 _ELSEWHERE = {

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,11 +70,13 @@ def load(rolling: Rolling) -> Iterator[Load]:
 
 
 @contextmanager
-def lab_load(rolling: LabRolling) -> Iterator[Load]:
-    """Call services from two hosts of the lab while the context lasts."""
+def lab_load(
+    rolling: LabRolling, callers: Mapping[str, str] = IN_THE_LAB
+) -> Iterator[Load]:
+    """Call services while the context lasts: on each host, as one that runs there."""
     ssh = rolling.lab.ssh
     script = Path(calling.__file__).read_text()
-    for host, name in IN_THE_LAB.items():
+    for host, name in callers.items():
         user = f"certbound-{name}"
         ssh.run(
             host,
@@ -89,10 +91,10 @@ def lab_load(rolling: LabRolling) -> Iterator[Load]:
         return not ssh.attempt(host, f"sudo test -e {_AWAY}/{name}").returncode
 
     found = Load()
-    for host in IN_THE_LAB:
+    for host in callers:
         until(lambda host=host: there(host, "out.began"), _SECONDS)  # type: ignore[misc]
     yield found
-    for host in IN_THE_LAB:
+    for host in callers:
         ssh.run(host, f"sudo touch {_AWAY}/out.stop")
         until(lambda host=host: there(host, "out"), _SECONDS)  # type: ignore[misc]
         found.add(json.loads(ssh.run(host, f"sudo cat {_AWAY}/out")))

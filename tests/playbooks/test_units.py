@@ -55,6 +55,21 @@ def test_a_service_runs_its_release_as_its_own_user(project: Path) -> None:
     assert units.releases_in({"x": text}) == {"d1"}
 
 
+def test_the_cas_front_may_listen_where_it_publishes(project: Path) -> None:
+    """Nobody else may listen on anything but the socket that he is given."""
+    front = process_on("ca", project)
+    front["document"]["bundle_port"] = 8452
+    text = units.units_of(front, RELEASE)["certbound-enrolment.service"]
+    allowed = [line for line in text.splitlines() if line.startswith("SocketBind")]
+    assert allowed == [
+        "SocketBindDeny=any",
+        "SocketBindAllow=tcp:8451",
+        "SocketBindAllow=tcp:8452",
+    ]
+    texts = units.units_of(process_on("orders-1", project), RELEASE)
+    assert "SocketBindAllow" not in texts["certbound-orders.service"]
+
+
 def test_a_changed_application_changes_the_unit(project: Path) -> None:
     """A process cannot change its application while it runs: it is started anew."""
     process = process_on("orders-1", project)

@@ -217,13 +217,14 @@ class InventoryModule(BaseInventoryPlugin):
         releases = self.get_option("releases")
         python = f"{releases}/current/bin/python"
         user = user_of("ca")
-        as_user = [f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+        as_user = [f"--reuid={user}", f"--regid={user}", "--init-groups"]
         return {
             "certbound_chdir": "/",
             "certbound_releases": releases,
             "certbound_targets": self.get_option("targets"),
             "certbound_python": python,
-            # Root becomes the CA's user; what is then run is root's and read-only.
+            # Root becomes the CA's user, in the groups that let it use its token; what
+            # is then run is root's and read-only.
             "certbound_ca_command": ["setpriv", *as_user, python, "-I", "-m", "pki"],
         }
 

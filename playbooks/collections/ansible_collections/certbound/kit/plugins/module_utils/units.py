@@ -86,9 +86,9 @@ SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
 SystemCallErrorNumber=EPERM
-# The only socket it may listen on is the one it is given.
+# Beside the socket that it is given, it may listen where its document says.
 SocketBindDeny=any
-InaccessiblePaths=-/etc/ssh -/root -/home
+{listening}InaccessiblePaths=-/etc/ssh -/root -/home
 LimitCORE=0
 LimitNOFILE=4096
 TasksMax=64
@@ -123,6 +123,9 @@ def units_of(process: dict[str, Any], release: str) -> dict[str, str]:
             owner=process["owner"],
             writable="".join(f"ReadWritePaths={path}\n" for path in _own(document)),
             secrets=credentials.directives(unit, document),
+            listening="".join(
+                f"SocketBindAllow=tcp:{port}\n" for port in _ports(document)
+            ),
         ),
     }
     return {name: MARK + text for name, text in texts.items()}
@@ -134,6 +137,12 @@ def _own(document: dict[str, Any]) -> list[str]:
     if "renewal" in document:
         own.append(os.path.dirname(document["identity"]))
     return own
+
+
+def _ports(document: dict[str, Any]) -> list[int]:
+    """Return the ports on which the CA's front listens by itself; nobody else does."""
+    own = [document.get("publication", {}).get("port"), document.get("bundle_port")]
+    return [port for port in own if port]
 
 
 def present_units() -> dict[str, str]:
