@@ -8,7 +8,7 @@ the root of this CA.
 """
 
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -41,6 +41,8 @@ from pki.rotation_steps import Generation, Phase, Step, append_step
 from pki.signing import check_clock
 from pki.storage import check_private, exclusive, write_atomically
 
+_Given = tuple[str, x509.Certificate]  # a kind, as the ledger has it
+
 
 @dataclass(frozen=True, slots=True)
 class Taken:
@@ -71,7 +73,8 @@ def take(
     2. The root that acted has the fingerprint which a person has said.
     3. It is of our trust domain, and every certificate and list keeps the rules.
     4. This CA knows that root; or it has none, and one of the certificates is for its
-       key; or a rotation waits for the next, and the root of this CA signed as well.
+       key; or a rotation waits for the next, one of the certificates is for its new
+       key, and the root of this CA signed as well.
     5. Each list is current, and newer than the one here or that very one.
 
     Of what other roots gave, that is taken which this CA knows.
@@ -108,15 +111,19 @@ class _Intake:
     now: datetime
 
     def take(self) -> Taken:
-        step = self._waiting()
-        self._check_root(step)  # 4
-        root = self.result.root
+        root, known = self.result.root, [*certificates(self.ledger, "root").values()]
+        roots = [one for one in self.lists if one == root or one in known]
+        ours = self._ours(roots)
+        step = self._waiting(ours)
+        if not known and not ours:  # 4
+            raise NotForUsError("none of the certificates is for the issuing key here")
+        if known and root not in known:
+            self._check_follows(step)
         fresh = [
             (kind, certificate)
-            for kind, certificate in [("root", root), *self._ours()]
+            for kind, certificate in [("root", root), *ours]
             if not self._is_known(certificate)
         ]
-        roots = [one for one in self.lists if one == root or self._is_known(one)]
         crls = [crl for one in roots if (crl := self._newer_list(one))]  # 5
         with self.ledger.transaction():
             for kind, certificate in fresh:
@@ -141,33 +148,44 @@ class _Intake:
             follows=step is not None,
         )
 
-    def _waiting(self) -> Step | None:
+    def _ours(self, roots: Sequence[x509.Certificate]) -> list[_Given]:
+        """Return what `roots` gave to a key of this CA, and to one another.
+
+        A key may be one of a rotation.
+        """
+        keys = [root.public_key() for root in roots]
+        found = []
+        for one in self.result.certificates:
+            if self.result.issuer_of(one) not in roots:
+                continue
+            if one.public_key() in keys:
+                found.append(("cross", one))
+            elif has_key(self.layout, "issuing", one):
+                found.append(("issuing", one))
+        return found
+
+    def _waiting(self, ours: Sequence[_Given]) -> Step | None:
         """Return the step of a rotation that waits for the root that acted."""
         standing = find_present(self.ledger)
         step = standing.rotation if standing else None
-        if (
-            step is None
-            or step.phase is not Phase.PREPARING
-            or step.after.root
-            or step.before.root == authority_of(self.result.root)
-        ):
+        if step is None or step.phase is not Phase.PREPARING or step.after.root:
             return None
-        return step
+        given = {
+            authority_of(one)
+            for _, one in ours
+            if self.result.issuer_of(one) == self.result.root
+        }
+        is_other = step.before.root != authority_of(self.result.root)
+        return step if is_other and step.after.issuing in given else None
 
-    def _check_root(self, step: Step | None) -> None:
-        root, known = self.result.root, recorded(self.ledger, "root")
-        if known is None:
-            if not any(kind == "issuing" for kind, _ in self._ours()):
-                raise NotForUsError(
-                    "none of the certificates is for the issuing key here"
-                )
-        elif not self._is_known(root):
-            if step is None:
-                raise NotForUsError(
-                    "this CA has another root: a rotation of the root takes the next"
-                )
-            if known not in self.lists:
-                raise NotForUsError("the root of this CA does not vouch for the next")
+    def _check_follows(self, step: Step | None) -> None:
+        if step is None:
+            raise NotForUsError(
+                "this CA has another root: a rotation of the root takes the next, with"
+                " a certificate for its new issuing key"
+            )
+        if recorded(self.ledger, "root") not in self.lists:
+            raise NotForUsError("the root of this CA does not vouch for the next")
 
     def _follow(self, step: Step) -> None:
         """Let the rotation go on to the root that acted; the caller writes."""
@@ -181,26 +199,6 @@ class _Intake:
             run_id=self.run_id,
             spiffe_id=trust_domain_uri(self.policy.trust_domain),
         )
-
-    def _ours(self) -> list[tuple[str, x509.Certificate]]:
-        """Return those for a key of this CA, and those from one known root to another.
-
-        A key may be one of a rotation.
-        """
-        found = []
-        for one in self.result.certificates:
-            if not self._is_trusted(authority_of(self.result.issuer_of(one))):
-                continue
-            if not self.result.is_cross(one):
-                if has_key(self.layout, "issuing", one):
-                    found.append(("issuing", one))
-            elif self._is_trusted(authority_of(one)):
-                found.append(("cross", one))
-        return found
-
-    def _is_trusted(self, authority: str) -> bool:
-        known = certificates(self.ledger, "root")
-        return authority in {authority_of(self.result.root), *known}
 
     def _is_known(self, certificate: x509.Certificate) -> bool:
         issuer, serial = _named(certificate)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from pki import clock
+from pki import clock, profiles
 from pki.ceremony import checking, hall, result, rite
 from pki.ceremony.root_keys import People, RootMissingError
 from pki.envelope import WrongPassphraseError
@@ -236,6 +236,40 @@ def test_root_that_ours_does_not_vouch_for_is_not_taken(
     held = other.hold("another", MAKE_ROOT, succession.ask())
     with pytest.raises(checking.NotForUsError, match="does not vouch"):
         other.take(held)
+
+
+def test_root_of_the_same_serial_is_another(
+    under: Two, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Name and serial are what anybody can copy: the certificate counts."""
+    ours = Ca(under.online).certificate("root")
+    other = Two(under.online, Layout(tmp_path / "elsewhere"), under.desk)
+    monkeypatch.setattr(profiles, "_new_serial", lambda: ours.serial_number)
+    held = other.hold("another", MAKE_ROOT)
+    assert held.result.root.serial_number == ours.serial_number
+    with pytest.raises(checking.NotForUsError, match="another root"):
+        other.take(held)
+
+
+def test_next_root_comes_with_what_it_certifies(succession: Succession) -> None:
+    """One that does not know the new issuing key is not what the rotation waits for."""
+    succession.ask()
+    held = succession.two.hold("second-root", UPDATE_ROOT)
+    with pytest.raises(checking.NotForUsError, match="new issuing key"):
+        succession.two.take(held)
+
+
+def test_a_list_of_a_root_that_was_given_up_begins_nothing(
+    succession: Succession,
+) -> None:
+    """The rotation after it waits on for a root that certifies its new key."""
+    two, rotating = succession.two, succession.rotating
+    succession.prepared()
+    rotating.reverse()
+    succession.ask()
+    assert not two.take(two.hold("new-list", {"type": "list"})).follows
+    with pytest.raises(CeremonyNeededError, match="the next one made"):
+        rotating.begin()
 
 
 def test_rotation_that_was_given_up_leaves_the_old_root(succession: Succession) -> None:
