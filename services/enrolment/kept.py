@@ -8,7 +8,7 @@ that broke off meanwhile is closed, and its reader gets a new one.
 """
 
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -44,18 +44,17 @@ class KeptLedgers:
     def read(self, work: Callable[[Ledger], T]) -> T:
         """Return what `work` returns for the ledger as it is now.
 
-        What fails is tried once more, so `work` may be called twice.
+        `work` may be called twice: a second time if the connection had broken off.
 
         Raises:
             LedgerError, OSError: it cannot be read.
             ServiceError: of `work`.
         """
         kept = self._take()
-        try:
-            return self._use(kept or self._open(), work)
-        except PkiError:
-            # It broke off, or whoever wrote last was just about to close the file.
-            return self._use(self._open(), work)
+        if kept is not None:
+            with suppress(PkiError):
+                return self._use(kept, work)
+        return self._use(self._open(), work)
 
     def close(self) -> None:
         """Close what nobody reads."""
