@@ -53,9 +53,10 @@ crash: $(DEV) ## Kill a CA at random while it issues N=10000, and wherever it ca
 	@CERTBOUND_ISSUES=$(or $(N),10000) .venv/bin/python -m pytest -s \
 		-m "crash or endurance" tests/pki/flows
 
+# What others judge is not even read: that alone takes seconds.
 test-quick: $(DEV) ## Run the tests that take milliseconds (under a minute)
 	@.venv/bin/python -m pytest -m "not rollout and not lab and not judges and not crash \
-		and not started" $(or $(T),-n 2)
+		and not started" $(or $(T),-n 2 --ignore tests/judges --ignore tests/live)
 
 schemathesis: $(DEV) ## Ask the live service for what it describes, for five minutes
 	@CERTBOUND_SCHEMATHESIS_SECONDS=300 .venv/bin/python -m pytest -s \
