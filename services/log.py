@@ -145,13 +145,14 @@ def _second(whole: int) -> str:
 def _text(line: dict[str, object]) -> str:
     """Return a line as JSON in ASCII: Unicode has line ends that JSON does not escape.
 
-    The quick encoder takes no half of a surrogate pair, which `json` does.
+    The quick encoder takes no half of a surrogate pair, which `json` does, and lets DEL
+    stand, which `json` does not.
     """
     try:
         text = msgspec.json.encode(line).decode()
     except (UnicodeError, OverflowError):
         return json.dumps(line)
-    return text if text.isascii() else json.dumps(line)
+    return text if text.isascii() and text.isprintable() else json.dumps(line)
 
 
 def _clean(value: object) -> object:

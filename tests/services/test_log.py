@@ -61,6 +61,14 @@ def test_a_value_cannot_begin_a_line(written: io.StringIO) -> None:
     assert lines(written)[0]["reason"] == forged
 
 
+def test_no_control_stands_in_a_line(written: io.StringIO) -> None:
+    """Not the one that JSON does not ask to be escaped either (RFC 8259, section 7)."""
+    every = "".join(map(chr, [*range(32), 127]))
+    log.event("token.refused", reason=every)
+    assert written.getvalue().rstrip("\n").isprintable()
+    assert lines(written)[0]["reason"] == every
+
+
 def test_a_token_is_cut_out(written: io.StringIO) -> None:
     """What looks like a signed token never reaches the log."""
     token = "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJvcmRlcnMifQ.c2lnbmF0dXJl"
